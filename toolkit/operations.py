@@ -3,6 +3,7 @@ healthy things are (docs/architecture.md explains the words). Data only; `diff` 
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -346,6 +347,26 @@ class TargetOutputs(Struct, frozen=True):
     outputs: Mapping[str, str] = {}
     problem: str = ""
     next: Advice = ""
+
+
+class LogEvent(Struct, frozen=True):
+    """One thing that a target has written. `source` says what of it, in a word for people: a task,
+    a nested stack. `when` has a time zone; `text` may have several lines.
+    """
+
+    when: datetime
+    source: str
+    text: str
+
+
+class LogLook(Struct, frozen=True):
+    """What is new in a target's logs since the look before, in the order of time. `notes` say what
+    happens to what writes them. `more`: the next look has more, without a wait.
+    """
+
+    events: tuple[LogEvent, ...] = ()
+    notes: tuple[str, ...] = ()
+    more: bool = False
 
 
 class RecordOrigin(StrEnum):

@@ -62,6 +62,8 @@ UNNAMED = {
     "profile",
     "retry",
     "revisions",
+    "since",
+    "text",
     "timeout",
     "url",
 }

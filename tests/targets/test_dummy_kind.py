@@ -101,6 +101,7 @@ COMMANDS = (
     ("rollback", "worker"),
     ("outputs",),
     ("outputs", "all", "--json"),
+    ("tail", "worker"),
     ("history",),
     ("lock", "show"),
     ("logs", "nothing"),

@@ -152,6 +152,20 @@ def say(answer: str) -> None:
         raise FileProblem(path="standard output", reason=problem.strerror or str(problem)) from None
 
 
+def push() -> None:
+    """Get out what was said so far, for a command that goes on. Raises ReaderGone, so that it ends
+    with its reader, FileProblem.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as problem:
+        if _closed(problem):
+            raise ReaderGone from None
+        from toolkit.errors import FileProblem
+
+        raise FileProblem(path="standard output", reason=problem.strerror or str(problem)) from None
+
+
 def note(remark: str) -> None:
     """A line for the person, not for the program that reads the answer; it comes after what was
     written so far. The words of notes and warnings are wrapped, on a terminal those of errors, too.

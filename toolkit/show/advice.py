@@ -23,6 +23,7 @@ SAME_OPTIONS: dict[str, tuple[str, ...]] = {
     "smoke-test": _EVERYWHERE,
     "permissions": _EVERYWHERE,
     "outputs": _EVERYWHERE,
+    "tail": _EVERYWHERE,
     "diff": _ONE_RECORD,
     "lock show": _ONE_RECORD,
     "lock release": _ONE_RECORD,

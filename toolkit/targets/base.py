@@ -18,10 +18,13 @@ from toolkit.formats import durations
 from toolkit.model import AWS, Inputs, Resource
 
 if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
+    from datetime import datetime
+
     from toolkit.operations import (
         Finding,
         Job,
         LiveVersion,
+        LogLook,
         Observation,
         Preview,
         Provision,
@@ -192,6 +195,15 @@ class Report(Protocol):
 
     def wait(self, seconds: float) -> None:
         """Wait, but not after the run was asked to stop: raises Stopped then."""
+
+
+class LogReader(Protocol):
+    """Reads the logs of a target from one look to the next."""
+
+    def read(self) -> "LogLook":
+        """What is new since the look before. Reads only. Raises CloudError for a look that failed;
+        the next one goes on from there: nothing is lost, and nothing comes twice.
+        """
 
 
 class Kind:
@@ -418,6 +430,12 @@ class Kind:
         CloudError for a failed look.
         """
         return ()
+
+    def logs(self, job: "Job", ports: "Ports", since: "datetime") -> LogReader | None:
+        """What reads the logs of what runs now, across deploys, from a moment on; None if there are
+        none that can be read. Raises Missing, Refused.
+        """
+        return None
 
     def health(self, job: "Job", ports: "Ports", tell: Tell) -> "LiveVersion | None":
         """How it is now, from reads alone: `tell` of each thing that was looked at, as soon as that

@@ -200,6 +200,20 @@ def _describe_tasks(aws: Aws, cluster: str, arns: Sequence[str]) -> list[Shape]:
     return list(part(answer, "tasks", "ecs:DescribeTasks"))
 
 
+def service_tasks(aws: Aws, cluster: str, name: str, status: str) -> list[Shape]:
+    """All tasks of a service that are to be RUNNING or STOPPED (for about an hour). Raises
+    CloudError.
+    """
+    pages = aws.pages(
+        "ecs", "list_tasks", "taskArns", cluster=cluster, serviceName=name, desiredStatus=status
+    )
+    arns = [str(arn) for arn in pages]
+    described: list[Shape] = []
+    for start in range(0, len(arns), TASKS_A_CALL):
+        described += _describe_tasks(aws, cluster, arns[start : start + TASKS_A_CALL])
+    return described
+
+
 def stopped(aws: Aws, cluster: str, name: str) -> list[Shape]:
     """The tasks of a service that have stopped; ECS forgets them after about an hour.
 

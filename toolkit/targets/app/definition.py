@@ -329,3 +329,10 @@ def log_stream(container: Shape, task: str) -> tuple[str, str] | None:
     if configured.get("logDriver") != "awslogs" or not group or not prefix:
         return None
     return str(group), f"{prefix}/{container.get('name')}/{task}"
+
+
+def log_region(container: Shape) -> str | None:
+    """The region of a container's log, None if it is the task's own."""
+    configured = as_mapping(container.get("logConfiguration"))
+    region = as_mapping(configured.get("options")).get("awslogs-region")
+    return str(region) if region else None

@@ -11,6 +11,8 @@ from toolkit.targets.app.options import AppOptions, AppRestore
 from toolkit.targets.app.settings import AppSettings, dockerfile
 
 if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
+    from datetime import datetime
+
     from toolkit.operations import Job, LiveVersion, Observation, Preview, Provision, Statement
     from toolkit.ports.ports import Ports
 from toolkit.targets.app.settings import Build as Build
@@ -167,6 +169,14 @@ class AppKind(base.Kind):
         from toolkit.targets.app import observe
 
         return observe.outputs(job, ports)
+
+    def logs(self, job: "Job", ports: "Ports", since: "datetime") -> base.LogReader:
+        """What its tasks write to CloudWatch: those that run now, and those that come and go
+        meanwhile.
+        """
+        from toolkit.targets.app import live_logs
+
+        return live_logs.service_logs(job, ports, since)
 
     def live_name(self, live: "LiveVersion") -> str:
         """The running revision: `web:7`."""

@@ -96,7 +96,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
             ("elasticloadbalancing:DescribeTargetHealth",),
         ),
         Statement(
-            "show the last lines of a task that failed",
+            "show the last lines of a task that failed, and follow logs (tail)",
             ("logs:GetLogEvents",),
             (arn(location, "logs", "log-group:*:log-stream:*"),),
         ),

@@ -58,6 +58,7 @@ def unread_log(job: Job, ports: Ports, part: Shape | None, failure: Failure) -> 
     stream = definitions.log_stream(part, failure.id) if part else None
     if part is None or stream is None or failure.sort not in _WRITES:
         return TaskLog()
-    region = ((part.get("logConfiguration") or {}).get("options") or {}).get("awslogs-region")
-    is_elsewhere = region and region != ports.aws(job.location).region_name
-    return TaskLog(stream[0], str(region) if is_elsewhere else None)
+    region = definitions.log_region(part)
+    if region == ports.aws(job.location).region_name:
+        region = None
+    return TaskLog(stream[0], region)

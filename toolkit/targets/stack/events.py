@@ -18,7 +18,7 @@ MOST = 3000
 """How many events are searched for the beginning of an operation: its own can be a few for each of
 500 resources.
 """
-_SLACK = timedelta(seconds=5)
+SLACK = timedelta(seconds=5)
 """A nested stack's first event may bear an earlier time than the event of its parent that tells of
 it.
 """
@@ -67,7 +67,7 @@ def mark_since(when: object) -> StackMark:
     nobody knows one.
     """
     if isinstance(when, str):
-        return StackMark(began=datetime.fromisoformat(when) - _SLACK)
+        return StackMark(began=datetime.fromisoformat(when) - SLACK)
     return StackMark()
 
 
@@ -96,8 +96,8 @@ def read_events(
         if line:
             lines.append(line)
     inner = dict(now.inner)
-    for nested in _nested_stacks(new_events, stack_id, token):
-        inner.setdefault(nested[0], StackMark(began=nested[1] - _SLACK))
+    for nested in nested_stacks(new_events, stack_id, token):
+        inner.setdefault(nested[0], StackMark(began=nested[1] - SLACK))
     for nested_id, nested_mark in sorted(inner.items()):
         inner[nested_id], more = _read_nested(aws, nested_id, nested_mark)
         lines += more
@@ -142,7 +142,7 @@ def _new_events(
         if mark.began is not None and event["Timestamp"] < mark.began:
             return  # older than the operation
         yield event
-        began = _is_own(event, stack_id) and event.get("ResourceStatus") in _BEGINNINGS
+        began = is_own(event, stack_id) and event.get("ResourceStatus") in _BEGINNINGS
         if began and not mark.last and (token is None or event.get("ClientRequestToken") == token):
             return
         # A stack that is updated often has events without end.
@@ -150,7 +150,7 @@ def _new_events(
             return
 
 
-def _is_own(event: Mapping[str, Any], stack_id: str) -> bool:
+def is_own(event: Mapping[str, Any], stack_id: str) -> bool:
     return event.get("PhysicalResourceId") == stack_id and event.get("ResourceType") == STACK
 
 
@@ -172,7 +172,7 @@ def _with_event(
     if not _is_ours(event, token, mark):
         return mark, ""
     status, name = str(event.get("ResourceStatus", "")), str(event.get("LogicalResourceId", ""))
-    if _is_own(event, stack_id):
+    if is_own(event, stack_id):
         if status == "REVIEW_IN_PROGRESS":
             return mark, ""  # a change set was created: the operation itself has not begun
         began = mark.began or event["Timestamp"]
@@ -183,19 +183,19 @@ def _with_event(
         cause = mark.cause or _own_cause(event)
         return replace(
             fresh, status=status, reason=_reason(event) or mark.reason, cause=cause, began=began
-        ), _line(event)
+        ), event_line(event)
     busy = tuple(resource for resource in mark.busy if resource != name)
     if status.endswith("_IN_PROGRESS"):
-        return replace(mark, busy=(*busy, name), done=mark.done - {name}), _line(event)
+        return replace(mark, busy=(*busy, name), done=mark.done - {name}), event_line(event)
     failed = tuple(resource for resource in mark.failed if resource != name)
     if status.endswith("_FAILED"):
         failed += (name,)
     return replace(
         mark, busy=busy, done=mark.done | {name}, failed=failed, cause=mark.cause or _cause(event)
-    ), _line(event)
+    ), event_line(event)
 
 
-def _nested_stacks(
+def nested_stacks(
     events: Iterable[Mapping[str, Any]], stack_id: str, token: str | None
 ) -> list[tuple[str, datetime]]:
     """Nested stacks that events tell of, and since when."""
@@ -204,7 +204,7 @@ def _nested_stacks(
         for event in events
         if event.get("ResourceType") == STACK
         and str(event.get("PhysicalResourceId") or "").startswith("arn:")
-        and not _is_own(event, stack_id)
+        and not is_own(event, stack_id)
         and (token is None or event.get("ClientRequestToken") == token)
     ]
 
@@ -238,7 +238,7 @@ def _reason(event: Mapping[str, Any]) -> str:
     return " ".join(str(event.get("ResourceStatusReason") or "").split())
 
 
-def _line(event: Mapping[str, Any]) -> str:
+def event_line(event: Mapping[str, Any]) -> str:
     """`AWS::SQS::Queue Jobs CREATE_FAILED: …`; a reason only where something failed, or is rolled
     back for it.
     """

@@ -11,6 +11,8 @@ from toolkit.targets.stack.options import StackOptions
 from toolkit.targets.stack.settings import StackSettings
 
 if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
+    from datetime import datetime
+
     from toolkit.operations import Job, LiveVersion, Observation, Preview, Provision, Statement
     from toolkit.ports.ports import Ports
 
@@ -131,6 +133,12 @@ class StackKind(base.Kind):
         from toolkit.targets.stack import observe
 
         return observe.outputs(job, ports)
+
+    def logs(self, job: "Job", ports: "Ports", since: "datetime") -> base.LogReader:
+        """The events of the stack and of those in it."""
+        from toolkit.targets.stack import live_events
+
+        return live_events.StackLogs(job, ports, since)
 
     def permissions(self, job: "Job") -> "tuple[Statement, ...]":
         """For CloudFormation, the CDK's bucket and role, and the look at running images."""
