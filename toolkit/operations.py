@@ -369,6 +369,18 @@ class LogLook(Struct, frozen=True):
     more: bool = False
 
 
+class TaskState(Struct, frozen=True):
+    """How a one-off task stands. `exit_code` is that of its command, None as long as there is none:
+    also after its end, where it could not be started. `cause` says why it ended, where that is more
+    than its exit code.
+    """
+
+    phase: str
+    ended: bool = False
+    exit_code: int | None = None
+    cause: str = ""
+
+
 class RecordOrigin(StrEnum):
     """Where a record comes from: a deploy, a person's word, or what runs, which an earlier version
     of toolkit had recorded.

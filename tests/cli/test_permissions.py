@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
@@ -180,9 +181,6 @@ NOT_MISSED = {
     "elasticloadbalancing:DescribeTargetHealth": (
         "toolkit does without it: then the health of targets is not known"
     ),
-    "logs:GetLogEvents": (
-        "toolkit does without it: then the last lines of a failed task are not shown"
-    ),
     "cloudwatch:DescribeAlarms": "only `health` asks for it",
     "cloudformation:DescribeStackResources": (
         "only for nested stacks, and what is in one: there is none here"
@@ -221,10 +219,18 @@ def refusals(result: Result) -> set[str]:
 
 
 def everything(site: Account) -> list[Result]:
-    """A deploy of both, and a rollback; the second only if the first went well."""
+    """A deploy of both, a look at logs, a one-off task, and a rollback; only if the deploy went
+    well.
+    """
     site.change()
     deployed = site("deploy", "--all", "--yes", "--json")
-    return [deployed] if deployed.code else [deployed, site("rollback", "app", "--yes", "--json")]
+    if deployed.code:
+        return [deployed]
+    sleep = ("--", "python", "-c", "import time; time.sleep(60)")
+    once = site("run-task", "app", "--timeout", "1s", "--json", *sleep)
+    once = replace(once, code=once.code - 1)  # it is stopped in time: that is a failure of its own
+    rollback = site("rollback", "app", "--yes", "--json")
+    return [deployed, site("tail", "app", "--no-follow"), once, rollback]
 
 
 @pytest.fixture

@@ -49,11 +49,14 @@ BY_COMMAND = {
     ("deploy-app", "target"): "targets of the kind",
     ("deploy-stack", "target"): "targets of the kind",
     ("rollback", "target"): "targets but groups",
+    ("run-task", "target"): "apps",
     ("outputs", "names"): "targets",
 }
 UNNAMED = {
     "allowed_claims",
+    "attach",
     "commit",
+    "container",
     "id_",
     "image",
     "interval",
@@ -66,6 +69,7 @@ UNNAMED = {
     "text",
     "timeout",
     "url",
+    "words",
 }
 """Values that nobody has names for on this machine, or that are short to type."""
 

@@ -33,7 +33,7 @@ def actions(stage: AppStage, **settings: object) -> set[str]:
 
 def everything(stage: AppStage) -> set[str]:
     """The actions of a build, a deploy, a crash loop, an unhealthy version, a rollback, and a look
-    at what is live.
+    at what is live; of its logs, and of a one-off task.
     """
     (stage.folder / "src").mkdir()
     (stage.folder / "src" / "Dockerfile").write_text('FROM scratch\nCOPY . /\nCMD ["/x"]\n')
@@ -50,6 +50,11 @@ def everything(stage: AppStage) -> set[str]:
     stage.deployed(back(stage, stage.first.arn))
     app.live(stage.job(), stage.ports)
     app.health(stage.job(), stage.ports, lambda sign: None)
+    app.logs(stage.job(), stage.ports, stage.clock.now()).read()
+    runner = app.task_runner(stage.job(), stage.ports, None)
+    task = runner.start("token", ["ls"])
+    assert runner.find("token") == task
+    runner.stop(task, "enough")
     with pytest.raises(ToolkitError):
         stage.deployed(stage.job(version=version("x")))
     names = {

@@ -102,6 +102,7 @@ COMMANDS = (
     ("outputs",),
     ("outputs", "all", "--json"),
     ("tail", "worker"),
+    ("run-task", "worker", "--", "true"),
     ("history",),
     ("lock", "show"),
     ("logs", "nothing"),

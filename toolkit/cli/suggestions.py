@@ -321,6 +321,11 @@ def _targets_of_kind(project: Project) -> Iterator[tuple[str, str]]:
     return ((name, about) for name, about in _targets(project) if about == kind)
 
 
+def _apps(project: Project) -> Iterator[tuple[str, str]]:
+    """Those in which a command can be run."""
+    return ((name, about) for name, about in _targets(project) if about == "app")
+
+
 def _members(project: Project) -> Iterator[tuple[str, str]]:
     """All targets but groups."""
     groups = {name for name, target in project.table("targets").items() if "members" in target}
@@ -406,6 +411,7 @@ SOURCES: dict[str, Callable[[Project], Iterator[tuple[str, str]]]] = {
     "targets": _targets,
     "targets of the kind": _targets_of_kind,
     "targets but groups": _members,
+    "apps": _apps,
     "environments": _environments,
     "regions": _regions,
     "checks": _checks,

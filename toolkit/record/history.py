@@ -68,7 +68,7 @@ class Summary(Struct, frozen=True):
 
 def runs(store: Store, most: int = 20) -> list[Summary]:
     """The newest runs, newest first, damaged ones included. Raises FileProblem."""
-    names = _run_names(store)
+    names = run_names(store)
     return list(_summaries(store, names[:most], names))
 
 
@@ -85,7 +85,7 @@ def unfinished(store: Store) -> list[Summary]:
     A run whose process ended before its first line was complete left nothing behind, and is not
     listed.
     """
-    names = _run_names(store)
+    names = run_names(store)
     return [
         run
         for run in _summaries(store, names, names, unfinished=True)
@@ -189,7 +189,7 @@ def good_deploys(
     # What the record has of a run is better than its journal, unless it only says "begun".
     recorded_runs = {record.run for record in records if record.verdict != BEGUN}
     good = [record for record in records if record.verdict in GOOD]
-    for run in _run_names(store)[:SEARCHED]:
+    for run in run_names(store)[:SEARCHED]:
         if run in recorded_runs:
             continue
         for record in _successes(store, run):
@@ -305,7 +305,7 @@ def _string(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _run_names(store: Store) -> list[str]:
+def run_names(store: Store) -> list[str]:
     """The runs that have a journal, newest first."""
     try:
         files = os.listdir(store.path(journal.FOLDER))

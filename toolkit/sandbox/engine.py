@@ -1299,6 +1299,9 @@ def ecs_resource(body: bytes, start: str) -> str | None:
             candidates.append(f"{start}:{kind}/{cluster}/{name}")
     if isinstance(data.get("family"), str) and "containerDefinitions" in data:
         candidates.append(f"{start}:task-definition/{data['family']}:*")
+    if "overrides" in data:  # of RunTask
+        named = str(data.get("taskDefinition", ""))
+        candidates.append(f"{start}:task-definition/{named.rpartition('/')[2]}")
     for arn in candidates:
         if isinstance(arn, str) and arn:
             return arn

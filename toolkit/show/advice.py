@@ -24,6 +24,7 @@ SAME_OPTIONS: dict[str, tuple[str, ...]] = {
     "permissions": _EVERYWHERE,
     "outputs": _EVERYWHERE,
     "tail": _EVERYWHERE,
+    "run-task": _EVERYWHERE,
     "diff": _ONE_RECORD,
     "lock show": _ONE_RECORD,
     "lock release": _ONE_RECORD,

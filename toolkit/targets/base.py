@@ -26,9 +26,11 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
         LiveVersion,
         LogLook,
         Observation,
+        PlannedCall,
         Preview,
         Provision,
         Statement,
+        TaskState,
     )
     from toolkit.ports.ports import Ports
 
@@ -203,6 +205,37 @@ class LogReader(Protocol):
     def read(self) -> "LogLook":
         """What is new since the look before. Reads only. Raises CloudError for a look that failed;
         the next one goes on from there: nothing is lost, and nothing comes twice.
+        """
+
+
+class TaskRunner(Protocol):
+    """Runs a command once, beside what runs of a target and with the same version."""
+
+    @property
+    def call(self) -> "PlannedCall":
+        """The call that starts the task, with the parameters that matter."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What a person should know before."""
+
+    def start(self, token: str, command: Sequence[str]) -> str:
+        """Start the task by one call that bears the token; its id. Raises Refused, CloudError."""
+
+    def find(self, token: str) -> str | None:
+        """The id of the task that was started with this token, None if none is known. Raises
+        CloudError.
+        """
+
+    def look(self, task: str) -> "TaskState | None":
+        """How the task stands, None if nothing is known of it. Raises CloudError."""
+
+    def stop(self, task: str, reason: str) -> None:
+        """Stop the task, if it has not ended. Raises CloudError."""
+
+    def logs(self, task: str) -> LogReader | None:
+        """What reads what the task writes; the `source` of what the command itself writes is empty.
+        None if that goes nowhere that can be read. Raises CloudError.
         """
 
 
@@ -434,6 +467,12 @@ class Kind:
     def logs(self, job: "Job", ports: "Ports", since: "datetime") -> LogReader | None:
         """What reads the logs of what runs now, across deploys, from a moment on; None if there are
         none that can be read. Raises Missing, Refused.
+        """
+        return None
+
+    def task_runner(self, job: "Job", ports: "Ports", container: str | None) -> TaskRunner | None:
+        """What runs a command once with the version that is live; None if the kind cannot do that.
+        `container` is where it has several. Reads only; raises Missing, Refused, CloudError.
         """
         return None
 

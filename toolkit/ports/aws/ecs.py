@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from toolkit.errors import CloudError, Missing, NotAllowed, Unexpected
+from toolkit.errors import CloudError, Missing, NotAllowed, Refused, Unexpected
 from toolkit.ports.aws.client import Aws
 
 Shape = dict[str, Any]
@@ -292,6 +292,48 @@ def stop(aws: Aws, arn: str) -> bool | None:
             return None
         raise
     return True
+
+
+def run_task(aws: Aws, request: Mapping[str, Any]) -> Shape:
+    """Start one task, by one attempt; whoever repeats the call looks for the task by its
+    `startedBy` first, and AWS makes none twice with the same `clientToken`. Raises Refused where
+    ECS answers that it cannot be placed.
+    """
+    answer = aws.write("ecs", "run_task", **request)
+    for started in part(answer, "tasks", "ecs:RunTask"):
+        task: Shape = started
+        return task
+    failures = part(answer, "failures", "ecs:RunTask")
+    reasons = [str(failure.get("reason") or "no reason") for failure in failures]
+    raise Refused(f"ECS could not start the task: {', '.join(reasons)}")
+
+
+def started_tasks(aws: Aws, cluster: str, started_by: str) -> list[str]:
+    """The ARNs of the tasks that were started with this `startedBy`; ECS forgets those that have
+    stopped after about an hour.
+    """
+    arns: list[str] = []
+    for status in ("RUNNING", "STOPPED"):
+        pages = aws.pages(
+            "ecs",
+            "list_tasks",
+            "taskArns",
+            cluster=cluster,
+            startedBy=started_by,
+            desiredStatus=status,
+        )
+        arns += [str(arn) for arn in pages]
+    return arns
+
+
+def task(aws: Aws, cluster: str, arn: str) -> Shape | None:
+    """A task, None if ECS does not know it."""
+    return next(iter(_describe_tasks(aws, cluster, [arn])), None)
+
+
+def stop_task(aws: Aws, cluster: str, arn: str, reason: str) -> None:
+    """Stop a task. Harmless where it has ended."""
+    aws.write("ecs", "stop_task", tokened=True, cluster=cluster, task=arn, reason=reason)
 
 
 def part(answer: Mapping[str, Any], key: str, call: str) -> Any:

@@ -178,6 +178,12 @@ class AppKind(base.Kind):
 
         return live_logs.service_logs(job, ports, since)
 
+    def task_runner(self, job: "Job", ports: "Ports", container: str | None) -> base.TaskRunner:
+        """A task of ECS with the live task definition and the service's own network."""
+        from toolkit.targets.app import one_off
+
+        return one_off.task_runner(job, ports, container)
+
     def live_name(self, live: "LiveVersion") -> str:
         """The running revision: `web:7`."""
         return live.detail.get("task definition", "").rpartition("/")[2] or super().live_name(live)

@@ -58,8 +58,10 @@ class LogStream:
 class MergedStreams:
     """Streams that are read in turns, so that their events come out in the order of time."""
 
-    def __init__(self, since: datetime) -> None:
-        self._since_ms = int(since.timestamp() * 1000)
+    def __init__(self, since: datetime | None = None) -> None:
+        self._since_ms = 0
+        if since is not None:
+            self._since_ms = int(since.timestamp() * 1000)
         self._streams: list[LogStream] = []
         self._turn: list[LogStream] = []
         """Those that are still to be read in this look, also where the one before has failed."""
@@ -237,10 +239,10 @@ def task_streams(job: Job, ports: Ports, definition: Shape, task_id: str) -> Ite
         source = f"{revision}/{task_id[:_SHORT_ID]}"
         if len(logging) > 1:
             source += f"/{container['name']}"
-        yield LogStream(_log_region(job, ports, container), *stream, source)
+        yield LogStream(log_client(job, ports, container), *stream, source)
 
 
-def _log_region(job: Job, ports: Ports, container: Shape) -> Aws:
+def log_client(job: Job, ports: Ports, container: Shape) -> Aws:
     """The calls of the region that a container writes to."""
     aws = ports.aws(job.location)
     region = definitions.log_region(container)

@@ -100,6 +100,17 @@ def statements(job: Job) -> tuple[Statement, ...]:
             ("logs:GetLogEvents",),
             (arn(location, "logs", "log-group:*:log-stream:*"),),
         ),
+        Statement(
+            "run a command once (run-task); AWS chooses the task definition's number",
+            ("ecs:RunTask",),
+            (arn(location, "ecs", "task-definition/*:*"),),
+            in_cluster,
+        ),
+        Statement(
+            "stop such a task",
+            ("ecs:StopTask",),
+            (arn(location, "ecs", f"task/{cluster}/*"),),
+        ),
         alarms.STATEMENT,
     ]
     if settings.build is not None:
