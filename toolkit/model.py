@@ -137,13 +137,15 @@ class Inputs(Struct, frozen=True):
 
     A change of one of its `files`, such as its Dockerfile or template, makes it due. Its build
     takes everything in `folders`, and of `images` what the Dockerfile copies. `everything`: it may
-    read any file, as a program does.
+    read any file, as a program does. `built` are folders that the build itself writes, or that a
+    package manager fills from what a committed file says: what git ignores there is no input.
     """
 
     files: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     images: tuple[ImageSource, ...] = ()
     everything: bool = False
+    built: tuple[str, ...] = ()
 
 
 class Rule(Struct, frozen=True):

@@ -40,6 +40,14 @@ class Location(Struct, frozen=True):
     """
 
 
+class OutputSource(Struct, frozen=True):
+    """A target whose outputs a job is told, with its kind's settings."""
+
+    target: str
+    kind: str
+    settings: Any
+
+
 class Job(Struct, frozen=True):
     """One step of a run with everything that it depends on, so that any process can continue it.
 
@@ -66,6 +74,7 @@ class Job(Struct, frozen=True):
     undoes: str = ""
     recorded: "RecordedDeploy | None" = None
     """What the record said before; None where nothing is recorded."""
+    consumed: tuple[OutputSource, ...] = ()
 
     @property
     def is_build(self) -> bool:

@@ -19,6 +19,7 @@ from tests.support.stacks import Stacks, template
 from tests.targets.apps import AppStage
 from tests.targets.functions import FunctionStage
 from tests.targets.permissions import by_action
+from tests.targets.sites import SiteStage
 from toolkit import targets
 from toolkit.errors import CloudError, Unreachable, WrongAccount
 from toolkit.operations import Finding, HealthStatus, Job, LiveVersion, Observation
@@ -35,7 +36,16 @@ IAM_ONLY = {
 }
 """Actions that are no operations of that name."""
 
-READS = ("Describe", "List", "Get", "BatchGet", "BatchCheck")
+CALLED_OTHERWISE = {
+    "s3:CopyObject": "s3:PutObject",
+    "s3:DeleteObjects": "s3:DeleteObject",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjectsV2": "s3:ListBucket",
+}
+"""Operations that IAM knows by another name."""
+
+READS = ("Describe", "List", "Get", "BatchGet", "BatchCheck", "Head")
 
 
 class Set(Struct):
@@ -71,10 +81,16 @@ def _function(endpoint: Endpoint, folder: Path) -> Set:
     return Set(stage.job(), stage.ports, stage.clock)
 
 
+def _site(endpoint: Endpoint, folder: Path) -> Set:
+    stage = SiteStage(endpoint, folder)
+    return Set(stage.job(), stage.ports, stage.clock)
+
+
 STAGES: dict[str, Callable[[Endpoint, Path], Set]] = {
     "app": _app,
     "stack": _stack,
     "function": _function,
+    "site": _site,
 }
 
 EVERY = pytest.mark.parametrize("name", STAGES)
@@ -214,11 +230,9 @@ def test_a_lost_answer_is_found_and_not_repeated(
     name: str, number: int, aws_endpoint: Endpoint, tmp_path: Path
 ) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
-    call = [
-        item
-        for item in kind(name).preview(stage.job, stage.ports).calls
-        if not item.name.startswith("ecr:")
-    ][number].name
+    calls = kind(name).preview(stage.job, stage.ports).calls
+    call = [item for item in calls if not item.name.startswith("ecr:")][number].name
+    planned = [item for item in calls if item.name == call]
     aws_endpoint.fault(call, kind="reset", when="after")
     report = Report(clock=stage.clock)
     try:
@@ -231,9 +245,18 @@ def test_a_lost_answer_is_found_and_not_repeated(
         item.params.get("ClientToken") or item.params.get("ClientRequestToken")
         for item in aws_endpoint.calls.of(call)
     }
+    repeated = len(aws_endpoint.calls.of(call)) - len(planned)
     assert aws_endpoint.calls.applied(call) == 1 or (
-        len(tokens) == 1 and None not in tokens
-    )  # AWS takes a token's call once
+        # AWS takes a token's call once, and the same object put again is the same object.
+        (len(tokens) == 1 and None not in tokens)
+        or _only_objects_again(aws_endpoint, call, repeated)
+    )
+
+
+def _only_objects_again(endpoint: Endpoint, call: str, repeated: int) -> bool:
+    """Whether all repeated calls have put objects there that were there already."""
+    puts = [(item.params.get("Key"), item.params.get("Body")) for item in endpoint.calls.of(call)]
+    return call == "s3:PutObject" and len(puts) - len(set(puts)) == repeated > 0
 
 
 @EVERY
@@ -327,4 +350,5 @@ def test_the_permissions_are_statements_of_known_actions_that_cover_every_call(
         prefixes.get(item.partition(":")[0], item.partition(":")[0]) + ":" + item.partition(":")[2]
         for item in aws_endpoint.calls.names()
     }
-    assert called - actions - {"sts:GetCallerIdentity"} == set()
+    named = {CALLED_OTHERWISE.get(operation, operation) for operation in called}
+    assert named - actions - {"sts:GetCallerIdentity"} == set()

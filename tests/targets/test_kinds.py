@@ -63,7 +63,31 @@ MOST: dict[str, dict[str, Any]] = {
         **WATCHED,
     },
     "function": {"alias": "blue", **WATCHED},
-    "site": {"distribution": "E1", **WATCHED},
+    "site": {
+        "build": {
+            "command": ["npm", "run", "build"],
+            "folder": "web",
+            "env": {"MODE": "production"},
+            "pass_env": ["NPM_TOKEN"],
+        },
+        "prefix": "app",
+        "distribution": "E1",
+        "url": "https://www.example.com",
+        "index": "start.html",
+        "error_pages": ["404.html"],
+        "manifest": "dist/meta.json",
+        "headers": [
+            {
+                "match": "downloads/**",
+                "cache": "public, max-age=60",
+                "type": "text/plain",
+                "encoding": "br",
+                "disposition": "attachment",
+            }
+        ],
+        "keep": {"releases": 3, "days": 7},
+        **WATCHED,
+    },
     "command": {
         "plan": ["./plan.sh"],
         "changes": 2,
@@ -126,6 +150,8 @@ def refusal(name: str, **settings: Any) -> str:
 def _toml(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return msgspec.json.encode(value).decode()
 
 
@@ -164,7 +190,11 @@ def test_everything_else_may_be_said_besides(name: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value
 
 
 @EVERY
@@ -252,7 +282,7 @@ def test_the_command_is_the_action_on_the_target_and_none_where_the_kind_cannot_
 ) -> None:
     actual = target(name, **LEAST[name])
     can_run = name == "group" or targets.kind(name).runnable(actual.settings) is None
-    assert can_run == (name in ("app", "stack", "function", "command", "group"))
+    assert can_run == (name in ("app", "stack", "function", "site", "command", "group"))
     assert flow.deploy_command(actual) == (NextCommand(actual.action, ("it",)) if can_run else None)
 
 

@@ -60,7 +60,11 @@ def paths(inputs: Inputs, linked: Linked, git_files: IgnoredFiles) -> tuple[str,
     for image in inputs.images:
         generated.update(_of_image(image, git_files, tree))
     for folder in code(inputs, linked, tree):
-        generated.update(_unknown(folder, git_files, _is_code, _is_code))
+
+        def enters(path: str) -> bool:
+            return path not in inputs.built and _is_code(path)
+
+        generated.update(_unknown(folder, git_files, _is_code, enters))
     return tuple(sorted(generated))
 
 

@@ -36,6 +36,7 @@ COMMANDS = {
         "toolkit.cli.deploy_function",
         "Publish the code of a Lambda function, and move its alias.",
     ),
+    "deploy-site": ("toolkit.cli.deploy_site", "Deploy a static site to S3 and CloudFront."),
     "rollback": ("toolkit.cli.rollback", "Restore the last good version of a target."),
     "resume": ("toolkit.cli.resume", "Continue an interrupted run."),
     "history": (

@@ -68,6 +68,7 @@ class KindSchema(Protocol):
     def problem(self, settings: Any) -> str | None: ...
     def members(self, settings: Any) -> tuple[str, ...]: ...
     def writes(self, settings: Any) -> tuple[Resource, ...]: ...
+    def consumes(self, settings: Any) -> tuple[str, ...]: ...
 
 
 def load(
@@ -321,6 +322,11 @@ class _Loader(FileReader):
                 self._check_need(need, loaded, targets, ("targets", name, "needs", index))
             for index, member in enumerate(target.members):
                 self.check_word(member, targets, "target", "targets", name, "members", index)
+            needed = {need.target for need in target.needs}
+            for source in self.kinds(target.kind).consumes(target.settings):
+                if source not in needed:
+                    message = f"it uses an output of {source!r}, which is not among its `needs`"
+                    self.add_problem(message, "targets", name)
         for index, rule in enumerate(loaded.rules):
             for key, words, valid, what in (
                 ("deploy", rule.deploy, targets, "target"),

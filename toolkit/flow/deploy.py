@@ -230,6 +230,7 @@ def _jobs(
             request.options,
             request.restored,
             among,
+            rules.targets,
         )
         regions = environment.regions if environment else ()
         jobs += with_needs(run_jobs.make_jobs(job_request), graph, regions)

@@ -12,7 +12,7 @@ from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.formats.variables import fill_settings
 from toolkit.model import Environment, Target, Version
-from toolkit.operations import Job, JobAction, Location
+from toolkit.operations import Job, JobAction, Location, OutputSource
 
 LONGEST_S = 10**8
 """Longer than any step takes: three years, in seconds."""
@@ -113,6 +113,8 @@ class JobRequest(Struct, frozen=True):
     """Of a rollback, what the record says of the good deploy in each region."""
     among: Sequence[Location] = ()
     """All locations of the run, where it has others besides these."""
+    known: Mapping[str, Target] = {}
+    """All targets that there are, for those whose outputs are used."""
 
 
 def make_jobs(request: JobRequest) -> tuple[Job, ...]:
@@ -150,7 +152,20 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
         deadline_s=target.deadline_s,
         options=request.options.get(target.kind) or kind.Options(),
         restore=restore,
+        consumed=_consumed(request, kind.consumes(target.settings), variables),
     )
+
+
+def _consumed(
+    request: JobRequest, names: Sequence[str], variables: Mapping[str, str]
+) -> tuple[OutputSource, ...]:
+    sources: list[OutputSource] = []
+    for name in names:
+        target = request.known.get(name)
+        if target is not None:
+            settings = fill_settings(target.settings, variables)
+            sources.append(OutputSource(name, target.kind, settings))
+    return tuple(sources)
 
 
 def jobs_without_run(
@@ -198,7 +213,14 @@ def unpack(packed: Any, path: str) -> Job:
         unknown = wishes.keys() - kind.Options.__struct_fields__
         if unknown and (unknown := unknown - names_in_journals()):
             raise msgspec.ValidationError(f"no kind has the option {min(unknown)!r}")
-        return replace(job, settings=settings, options=options, restore=restore)
+        consumed = tuple(
+            replace(
+                source,
+                settings=msgspec.convert(source.settings, targets.kind(source.kind).Settings),
+            )
+            for source in job.consumed
+        )
+        return replace(job, settings=settings, options=options, restore=restore, consumed=consumed)
     except (msgspec.ValidationError, KeyError) as problem:
         raise StateDamaged(path=path, reason=f"a step in it cannot be read: {problem}") from None
 

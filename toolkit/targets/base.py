@@ -318,6 +318,10 @@ class Kind:
         """
         return ()
 
+    def consumes(self, settings: Any) -> tuple[str, ...]:
+        """The targets whose outputs it uses; they have to be among its `needs`. Pure."""
+        return ()
+
     def instructions(self, settings: Any) -> str | None:
         """What a person has to do, where only a person can deploy it."""
         return None

@@ -137,7 +137,10 @@ class S3:
             .lstrip("/")
             .partition("/")
         )
-        result = self._object({"Bucket": name, "Key": key})
+        condition = {}
+        if "CopySourceIfMatch" in params:
+            condition["IfMatch"] = params["CopySourceIfMatch"]
+        result = self._object({"Bucket": name, "Key": key, **condition})
         replaced = params.get("MetadataDirective") == "REPLACE"
         headers = (
             {each: params[each] for each in KEPT if each in params} if replaced else result.headers

@@ -14,6 +14,7 @@ from typing import Any, Self
 from tests.support.aws import registry, wire
 from tests.support.aws.clock import Clock
 from tests.support.aws.cloudformation import CloudFormation
+from tests.support.aws.cloudfront import CloudFront
 from tests.support.aws.cloudwatch import CloudWatch
 from tests.support.aws.ecr import Ecr
 from tests.support.aws.ecs import Ecs
@@ -36,8 +37,9 @@ SERVICES = {
     "cloudformation": CloudFormation,
     "cloudwatch": CloudWatch,
     "lambda": Lambda,
+    "cloudfront": CloudFront,
 }
-GLOBAL = frozenset(("s3",))
+GLOBAL = frozenset(("s3", "cloudfront"))
 """Services whose state is the same in all regions."""
 
 
@@ -123,6 +125,12 @@ class Endpoint:
         """Lambda in the endpoint's own region."""
         result: Lambda = self.at(self.region, "lambda")
         return result
+
+    @property
+    def cloudfront(self) -> CloudFront:
+        """CloudFront, the same in all regions."""
+        cloud_front: CloudFront = self.at(self.region, "cloudfront")
+        return cloud_front
 
     def at(self, region: str, service: str) -> Any:
         """The state of a service in a region, made on first use. Raises Misuse for a service

@@ -2,11 +2,12 @@
 since headers for an origin may be secret.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
-from toolkit.errors import CloudError, Unexpected
+from toolkit.errors import CloudError, Missing, Unexpected
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.names import parse_arn
 
@@ -22,6 +23,14 @@ class Distribution(Struct, frozen=True):
     changed: datetime | None
     domain: str
     certificate: str
+    origins: tuple["Origin", ...] = ()
+
+
+class Origin(Struct, frozen=True):
+    """Where a distribution takes files from: a host, and the path that it puts before each."""
+
+    domain: str
+    path: str
 
 
 class AcmCertificate(Struct, frozen=True):
@@ -54,7 +63,53 @@ def distribution(aws: Aws, name: str) -> Distribution | None:
         answer.get("LastModifiedTime"),
         str(answer["DomainName"]),
         str(shown),
+        tuple(
+            Origin(str(origin.get("DomainName", "")), str(origin.get("OriginPath") or ""))
+            for origin in (config.get("Origins") or {}).get("Items") or ()
+        ),
     )
+
+
+def invalidate(aws: Aws, name: str, reference: str, paths: Sequence[str]) -> str:
+    """Have a distribution forget paths; the invalidation's id. The same reference with the same
+    paths is the same invalidation. Raises CloudError, TooManyInvalidations.
+    """
+    batch = {
+        "CallerReference": reference,
+        "Paths": {"Quantity": len(paths), "Items": list(paths)},
+    }
+    try:
+        answer = aws.write(
+            "cloudfront",
+            "create_invalidation",
+            tokened=True,
+            DistributionId=name,
+            InvalidationBatch=batch,
+        )
+    except CloudError as problem:
+        if problem.aws_code == "TooManyInvalidationsInProgress":
+            raise TooManyInvalidations from None
+        if problem.aws_code == "NoSuchDistribution":
+            raise Missing(what="distribution", name=name, where="") from None
+        raise
+    return str(answer["Invalidation"]["Id"])
+
+
+def is_invalidated(aws: Aws, name: str, invalidation: str) -> bool:
+    """Whether an invalidation has reached all of the distribution. One that is not known any more
+    has. Raises CloudError.
+    """
+    try:
+        answer = aws.read("cloudfront", "get_invalidation", DistributionId=name, Id=invalidation)
+    except CloudError as problem:
+        if problem.aws_code == "NoSuchInvalidation":
+            return True
+        raise
+    return bool(answer["Invalidation"]["Status"] == "Completed")
+
+
+class TooManyInvalidations(Exception):
+    """CloudFront has as many paths to forget as it takes at a time."""
 
 
 def region(certificate: str) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from toolkit.advice import Advice, NextCommand, ShellCommand
-from toolkit.errors import CloudError, NotAllowed, ToolkitError
+from toolkit.errors import CloudError, Missing, NotAllowed, ToolkitError
 from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
@@ -17,6 +17,8 @@ from toolkit.ports.aws.names import partition
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell
+from toolkit.targets.site import observe
+from toolkit.targets.site.settings import folder_prefix
 
 SOON = timedelta(days=30)
 """ACM begins to renew a certificate 45 days or more before its end: with less left than this, that
@@ -26,33 +28,53 @@ _PERMISSIONS = ("see what is needed:", NextCommand("permissions", options=("--js
 
 
 def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
-    """See targets/base.py. Nothing in a bucket says which version it is."""
-    aws, bucket, owner = ports.aws(job.location), str(job.settings.bucket), job.location.account
-
-    def bucket_question() -> Iterator[Finding]:
-        try:
-            yield bucket_finding(bucket, s3.region(aws, bucket, owner))
-        except CloudError as problem:
-            yield unreadable("bucket", bucket, problem, "s3:ListBucket")
-
-    def page() -> Iterator[Finding]:
-        try:
-            when = s3.modified(aws, bucket, owner, "index.html")
-            # without a bucket, the other question says so
-            if when is not None or s3.region(aws, bucket, owner) is not None:
-                yield index_finding(bucket, str(job.settings.source), when)
-        except CloudError as problem:
-            yield unreadable("index", bucket, problem, "s3:GetObject")
-
+    """See targets/base.py."""
+    live: list[LiveVersion] = []
     questions: list[tuple[str, findings.Question]] = [
-        ("bucket", bucket_question),
-        ("index", page),
+        ("bucket", lambda: _bucket_findings(job, ports)),
+        ("index", lambda: _page_findings(job, ports)),
+        ("release", lambda: _release_findings(job, ports, live)),
         ("alarms", lambda: _alarm_findings(job, ports)),
     ]
     if job.settings.distribution:
         questions.append(("distribution", lambda: _distribution_findings(job, ports)))
     findings.ask(tell, questions)
-    return None
+    return next(iter(live), None)
+
+
+def _bucket_findings(job: Job, ports: Ports) -> Iterator[Finding]:
+    bucket = str(job.settings.bucket)
+    try:
+        region = s3.region(ports.aws(job.location), bucket, job.location.account)
+        yield bucket_finding(bucket, region)
+    except CloudError as problem:
+        yield unreadable("bucket", bucket, problem, "s3:ListBucket")
+
+
+def _page_findings(job: Job, ports: Ports) -> Iterator[Finding]:
+    aws, bucket, owner = ports.aws(job.location), str(job.settings.bucket), job.location.account
+    first = f"{folder_prefix(job.settings.prefix)}{job.settings.index}"
+    try:
+        when = s3.modified(aws, bucket, owner, first)
+        # without a bucket, the other question says so
+        if when is not None or s3.region(aws, bucket, owner) is not None:
+            yield index_finding(job, first, when)
+    except CloudError as problem:
+        yield unreadable("index", bucket, problem, "s3:GetObject")
+
+
+def _release_findings(job: Job, ports: Ports, live: list[LiveVersion]) -> Iterator[Finding]:
+    """Which release is live; nothing before toolkit has deployed any."""
+    try:
+        version = observe.live(job, ports)
+    except Missing:
+        return  # without a bucket, the other question says so
+    except CloudError as problem:
+        yield unreadable("release", str(job.settings.bucket), problem, "s3:GetObject")
+        return
+    if version is not None:
+        live.append(version)
+        yield release_finding(version)
 
 
 def _distribution_findings(job: Job, ports: Ports) -> Iterator[Finding]:
@@ -136,22 +158,31 @@ def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Find
     return findings.unknown(what, problem)
 
 
-def index_finding(bucket: str, source: str, modified: datetime | None) -> Finding:
+def index_finding(job: Job, key: str, modified: datetime | None) -> Finding:
     """Whether the site has a first page."""
     if modified is None:
         return Finding(
             "index",
             HealthStatus.FAILING,
             "missing",
-            cause="it has no index.html",
-            next=(
-                "build it, then in the folder of rules.toml:",
-                ShellCommand("aws s3 sync", (source, f"s3://{bucket}")),
-            ),
+            cause=f"it has no {key}",
+            next=("deploy it:", NextCommand("deploy-site", (job.target,))),
         )
-    return Finding(
-        "index", HealthStatus.OK, "index.html is there", modified.astimezone(UTC).isoformat()
-    )
+    since = modified.astimezone(UTC).isoformat()
+    return Finding("index", HealthStatus.OK, f"{key} is there", since)
+
+
+def release_finding(version: LiveVersion) -> Finding:
+    """Whether one release is live, whole."""
+    if version.doubt:
+        return Finding(
+            "release",
+            HealthStatus.FAILING,
+            "incomplete",
+            cause=version.doubt,
+            next=("continue it:", NextCommand("resume")),
+        )
+    return Finding("release", HealthStatus.OK, f"deployed by run {version.run}", version.since)
 
 
 def distribution_finding(name: str, distribution: Distribution | None) -> Finding:

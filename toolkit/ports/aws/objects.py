@@ -1,0 +1,195 @@
+"""Many objects of one bucket: listed, put, copied and deleted. One thread makes one call at a time;
+`parallel.py` has several of them.
+"""
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+from toolkit import errors
+from toolkit.ports.aws.client import Aws
+
+MOST_DELETED = 1000
+"""How many objects one call deletes."""
+IN_MEMORY = 1 << 20
+"""Bytes of a file that are read at once; a larger one is read while it is sent."""
+_UNMET = frozenset(("PreconditionFailed", "ConditionalRequestConflict", "412", "409"))
+
+
+class Objects:
+    """The objects below a prefix of a bucket. `owner` is the account that has to own it, None if
+    that is not known. Keys are without the prefix.
+    """
+
+    def __init__(self, aws: Aws, bucket: str, prefix: str, owner: str | None) -> None:
+        self._aws, self.bucket, self.prefix = aws, bucket, prefix
+        self._common: dict[str, Any] = {"Bucket": bucket}
+        if owner:
+            self._common["ExpectedBucketOwner"] = owner
+
+    def address(self, key: str) -> str:
+        """The address of an object, for people."""
+        return f"s3://{self.bucket}/{self.prefix}{key}"
+
+    def etags(self) -> dict[str, str]:
+        """Key -> etag of all objects. Raises CloudError."""
+        with self._explained():
+            listed = self._aws.pages(
+                "s3", "list_objects_v2", "Contents", **self._common, Prefix=self.prefix
+            )
+            start = len(self.prefix)
+            return {str(item["Key"])[start:]: str(item.get("ETag", "")) for item in listed}
+
+    def put(self, key: str, body: bytes | IO[bytes], size: int, digest: str, headers: Any) -> str:
+        """Put an object there; its etag. `digest` is the SHA-256 of its content in hexadecimal: S3
+        refuses anything else. `headers` are parameters of PutObject. Raises CloudError.
+        """
+        checksum = base64.b64encode(bytes.fromhex(digest)).decode()
+        with self._explained():
+            # The same content under the same key: a second attempt changes nothing.
+            answer = self._aws.write(
+                "s3",
+                "put_object",
+                True,
+                **self._common,
+                Key=self.prefix + key,
+                Body=body,
+                ContentLength=size,
+                ChecksumSHA256=checksum,
+                **headers,
+            )
+        return str(answer["ETag"])
+
+    def copy(self, source: str, etag: str, key: str, headers: Mapping[str, str]) -> str | None:
+        """Copy an object that still has this etag, with other headers; the copy's etag, None if it
+        has another one or is gone. Raises CloudError.
+        """
+        whose = {}
+        if "ExpectedBucketOwner" in self._common:
+            whose = {"ExpectedSourceBucketOwner": self._common["ExpectedBucketOwner"]}
+        try:
+            with self._explained():
+                answer = self._aws.write(
+                    "s3",
+                    "copy_object",
+                    True,
+                    **self._common,
+                    **whose,
+                    Key=self.prefix + key,
+                    CopySource={"Bucket": self.bucket, "Key": self.prefix + source},
+                    CopySourceIfMatch=etag,
+                    MetadataDirective="REPLACE",
+                    **headers,
+                )
+        except errors.CloudError as problem:
+            if problem.aws_code in (*_UNMET, "NoSuchKey", "404"):
+                return None
+            raise
+        return str(answer["CopyObjectResult"]["ETag"])
+
+    def body(self, key: str, most: int) -> tuple[bytes, str] | None:
+        """At most `most` and one more bytes of an object, and its etag; None if there is none.
+        Raises CloudError.
+        """
+        try:
+            with self._explained():
+                answer, body = self._aws.streamed(
+                    "s3", "get_object", most + 1, **self._common, Key=self.prefix + key
+                )
+        except errors.CloudError as problem:
+            if problem.aws_code in ("NoSuchKey", "404"):
+                return None
+            raise
+        return body, str(answer["ETag"])
+
+    def replace(self, key: str, body: bytes, etag: str | None) -> str | None:
+        """Write a document over the one with this etag, or where there is none if that is None; the
+        new etag. None if somebody else was faster. Raises CloudError.
+        """
+        condition = {"IfNoneMatch": "*"}
+        if etag is not None:
+            condition = {"IfMatch": etag}
+        try:
+            with self._explained():
+                answer = self._aws.write(
+                    "s3",
+                    "put_object",
+                    True,
+                    **self._common,
+                    **condition,
+                    Key=self.prefix + key,
+                    Body=body,
+                    ContentType="application/json",
+                    CacheControl="no-store",
+                )
+        except errors.CloudError as problem:
+            if problem.aws_code in (*_UNMET, "NoSuchKey", "404"):
+                return None
+            raise
+        return str(answer["ETag"])
+
+    def write(self, key: str, body: bytes) -> None:
+        """Write a document, whatever was there before. Raises CloudError."""
+        with self._explained():
+            self._aws.write(
+                "s3",
+                "put_object",
+                True,
+                **self._common,
+                Key=self.prefix + key,
+                Body=body,
+                ContentType="application/json",
+                CacheControl="no-store",
+            )
+
+    def delete(self, keys: Sequence[str]) -> list[tuple[str, str]]:
+        """Delete at most MOST_DELETED objects; those that S3 has refused, each with the code.
+
+        Raises CloudError.
+        """
+        listed = [{"Key": self.prefix + key} for key in keys]
+        with self._explained():
+            answer = self._aws.write(
+                "s3",
+                "delete_objects",
+                True,
+                **self._common,
+                Delete={"Objects": listed, "Quiet": True},
+            )
+        return [
+            (str(entry.get("Key", ""))[len(self.prefix) :], str(entry.get("Code", "")))
+            for entry in answer.get("Errors") or ()
+        ]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Names the bucket where AWS's own message does not."""
+        try:
+            yield
+        except errors.NotAllowed as problem:
+            if problem.facts["resource"] != "*":
+                raise
+            denied = errors.NotAllowed(
+                problem.facts["action"],
+                f"s3://{self.bucket}/{self.prefix}*",
+                problem.facts["denied"],
+            )
+            denied.aws_code = problem.aws_code
+            raise denied from None
+        except errors.CloudError as problem:
+            if problem.aws_code == "NoSuchBucket":
+                raise errors.Missing(what="bucket", name=self.bucket, where="") from None
+            raise
+
+
+def batches(keys: Iterable[str]) -> Iterator[list[str]]:
+    """Keys in as many as one call deletes."""
+    batch: list[str] = []
+    for key in keys:
+        batch.append(key)
+        if len(batch) == MOST_DELETED:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,177 @@
+"""What a deploy of a site would do, and what is known to fail before it is begun."""
+
+from collections.abc import Sequence
+
+from toolkit.errors import Missing
+from toolkit.operations import Job, PlannedCall, Preview
+from toolkit.ports.aws import distributions
+from toolkit.ports.aws.client import Aws, check_account
+from toolkit.ports.aws.distributions import Distribution
+from toolkit.ports.ports import Ports
+from toolkit.targets.site import build, state
+from toolkit.targets.site import plan as plans
+from toolkit.targets.site.manifest import KEY, SiteState, release_key
+from toolkit.targets.site.settings import SiteSettings, folder_prefix
+from toolkit.targets.site.state import Prepared, SiteContents
+
+MOST_NAMED = 3
+"""So many files are named in a warning."""
+
+
+def preview(job: Job, ports: Ports) -> Preview:
+    """See targets/base.py."""
+    aws = ports.aws(job.location)
+    check_account(aws, job.location)
+    objects = state.objects_of(job, aws)
+    contents = state.read_contents(objects)
+    live = state.live_version(contents.bucket.manifest)
+    if state.is_rollback(job):
+        prepared = state.prepare_rollback(job, ports, objects, contents)
+    elif job.settings.build is not None:
+        return _preview_of_build(job, ports, contents)
+    else:
+        prepared = state.prepare_deploy(job, ports, contents, "", state.never_stopped)
+    if prepared.unchanged and not job.options.force:
+        return Preview((), unchanged=True, live=live)
+    warnings = [*drift_warnings(prepared)]
+    if job.version.dirty and not state.is_rollback(job):
+        warnings.append(f"the files are not as committed: the version is {job.version.name}")
+    if question := adoption_question(job, prepared):
+        warnings.append(_adoption_warning(job, question))
+    return Preview(_calls(job, aws, prepared), tuple(warnings), live=live)
+
+
+def _preview_of_build(job: Job, ports: Ports, contents: SiteContents) -> Preview:
+    """What is uploaded shows after the build only."""
+    settings: SiteSettings = job.settings
+    live = state.live_version(contents.bucket.manifest)
+    inputs = build.read_inputs(job, ports)
+    if not inputs.missing:
+        build.find(job, inputs, ports.root)
+        if is_built(job, ports, contents, inputs.digest):
+            return Preview((), unchanged=True, live=live)
+    calls = [
+        PlannedCall("run", {"command": build.words(job)}),
+        PlannedCall("s3:PutObject", {"bucket": settings.bucket, "files": "what has changed"}),
+    ]
+    if settings.distribution:
+        what = {"distribution": settings.distribution, "paths": "those of changed pages"}
+        calls.append(PlannedCall("cloudfront:CreateInvalidation", what))
+    warnings = [
+        f"{target} has no output {name} yet, which the build needs"
+        for target, name in inputs.missing
+    ]
+    if contents.bucket.live is None and _strangers(contents):
+        warnings.append(_adoption_warning(job, _foreign_bucket(job)))
+    return Preview(tuple(calls), tuple(warnings), live=live)
+
+
+def is_built(job: Job, ports: Ports, contents: SiteContents, inputs: str) -> bool:
+    """Whether what is live was built from the very same, and all of it is still there."""
+    live = contents.bucket.live
+    if live is None or live.state is not SiteState.LIVE or job.options.force:
+        return False
+    wanted = state.release_of(job, ports, 0, inputs, "")
+    if not job.version.fingerprint or not state.is_version(live.release, wanted):
+        return False
+    return all(contents.bucket.known(key) is not None for key in live.files)
+
+
+def _strangers(contents: SiteContents) -> bool:
+    return any(not key.startswith(".toolkit/") for key in contents.bucket.etags)
+
+
+def _foreign_bucket(job: Job) -> str:
+    where = f"s3://{job.settings.bucket}/{folder_prefix(job.settings.prefix)}"
+    return f"{where} has files that toolkit never deployed; deploy over them?"
+
+
+def adoption_question(job: Job, prepared: Prepared) -> str:
+    """What a person is asked before files are replaced, or joined, that toolkit never put there;
+    empty if there are none.
+    """
+    bucket, foreign = prepared.contents.bucket, prepared.plan.foreign
+    if bucket.manifest is None and _strangers(prepared.contents):
+        return _foreign_bucket(job)
+    if foreign:
+        return f"replace {_named(foreign)}, which toolkit never deployed?"
+    return ""
+
+
+def _adoption_warning(job: Job, question: str) -> str:
+    answer = "confirm it with --adopt"
+    if job.options.adopt:
+        answer = "--adopt confirms it"
+    return f"{question.rstrip('?')}: {answer}"
+
+
+def drift_warnings(prepared: Prepared) -> list[str]:
+    """What was changed outside of toolkit, and gives way."""
+    drifted = prepared.plan.drifted
+    if not drifted:
+        return []
+    return [f"changed or deleted outside toolkit, and will be replaced: {_named(drifted)}"]
+
+
+def _named(keys: Sequence[str]) -> str:
+    names = ", ".join(keys[:MOST_NAMED])
+    if len(keys) > MOST_NAMED:
+        names += f" and {len(keys) - MOST_NAMED} more"
+    return names
+
+
+def invalidated_paths(
+    settings: SiteSettings, distribution: Distribution | None, addresses: Sequence[str]
+) -> tuple[str, ...]:
+    """The paths of a distribution at which keys and folders below the prefix are served."""
+    begin = f"/{folder_prefix(settings.prefix)}"
+    for origin in distribution.origins if distribution is not None else ():
+        # Where the origin has a path, addresses are without it.
+        path = f"{origin.path.rstrip('/')}/"
+        if origin.domain.startswith(f"{settings.bucket}.s3") and begin.startswith(path):
+            begin = begin.removeprefix(path.rstrip("/"))
+            break
+    return plans.invalidation_paths(addresses, begin)
+
+
+def forgotten_paths(job: Job, aws: Aws, addresses: Sequence[str]) -> tuple[str, ...]:
+    """The paths that the site's distribution has to forget. Raises CloudError."""
+    distribution = distributions.distribution(aws, job.settings.distribution)
+    if distribution is None:
+        raise Missing(what="distribution", name=job.settings.distribution, where="")
+    return invalidated_paths(job.settings, distribution, addresses)
+
+
+def _calls(job: Job, aws: Aws, prepared: Prepared) -> tuple[PlannedCall, ...]:
+    """The calls of a deploy, in order; those that differ by the key only are one."""
+    settings, plan = job.settings, prepared.plan
+    calls: list[PlannedCall] = []
+    continued = plans.continues(job.token, prepared.contents.bucket)
+
+    def add(name: str, keys: Sequence[str]) -> None:
+        what = {"bucket": settings.bucket, "key": f"{folder_prefix(settings.prefix)}{keys[-1]}"}
+        if len(keys) > 1:
+            what["objects"] = str(len(keys))
+        calls.append(PlannedCall(name, what))
+
+    if plan.assets and not continued:
+        add("s3:PutObject", (KEY,))
+        add("s3:PutObject", plan.assets)
+    if plan.archives and not continued:
+        add("s3:CopyObject", [copy.key for copy in plan.archives])
+    add("s3:PutObject", (KEY,))
+    if not state.is_rollback(job):
+        add("s3:PutObject", (release_key(prepared.release.id),))
+    if plan.pages:
+        add("s3:PutObject", plan.pages)
+    if plan.copies:
+        add("s3:CopyObject", [copy.key for copy in plan.copies])
+    invalidates = bool(plan.invalidate and settings.distribution)
+    if invalidates:
+        paths = forgotten_paths(job, aws, plan.invalidate)
+        what = {"distribution": settings.distribution, "paths": " ".join(paths)}
+        calls.append(PlannedCall("cloudfront:CreateInvalidation", what))
+    if plan.deletes:
+        add("s3:DeleteObjects", plan.deletes)
+    add("s3:PutObject", (KEY,))
+    return tuple(calls)
