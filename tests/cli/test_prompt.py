@@ -138,11 +138,10 @@ def test_colours_can_be_switched_off(repo: Repo) -> None:
     child.close()
 
 
-SITE = """
+BY_HAND = """
 [targets.web]
-kind = "site"
-source = "web"
-bucket = "b"
+kind = "manual"
+instructions = "call Ada"
 {needs}
 
 [[rules]]
@@ -153,8 +152,8 @@ deploy = ["web"]
 
 
 def offered(repo: Repo, monkeypatch: pytest.MonkeyPatch, *paths: str, needs: str = "") -> list[str]:
-    """The commands that are offered after these changes, where a site is a target, too."""
-    repo.commit("rules", {"rules.toml": RULES + SITE.format(needs=needs)})
+    """The commands that are offered after these changes, where one target is a person's, too."""
+    repo.commit("rules", {"rules.toml": RULES + BY_HAND.format(needs=needs)})
     repo.write(dict.fromkeys(paths, "new\n"))
     monkeypatch.chdir(repo.path)
     answer = flow.diff(

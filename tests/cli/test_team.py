@@ -968,10 +968,11 @@ def test_what_a_person_says_is_live_is_up_to_date_whatever_git_ignores_beside_it
 ) -> None:
     """`diff` said so, and `deploy` said the contrary for ever."""
     clone, ada = team.colleague("ada")
-    page = '[targets.page]\nkind = "site"\nbucket = "page"\nsource = "page"\n'
+    page = '[targets.page]\nkind = "command"\ndeploy = ["./upload"]\nfolder = "page"\n'
+    page += 'live = ["git", "rev-parse", "HEAD"]\n'
     rules = RULES.replace('[targets.page]\nkind = "manual"\ninstructions = "upload it"\n', page)
     assert rules != RULES
-    clone.commit("a site", {"rules.toml": rules, ".gitignore": "page/built\n"})
+    clone.commit("a command", {"rules.toml": rules, ".gitignore": "page/built\n"})
     clone.git("push", "-q", "origin", "HEAD:main")
     clone.write({"page/built": "made here"})
     deployed(team, ada)

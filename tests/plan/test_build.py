@@ -134,14 +134,12 @@ def test_what_a_person_deploys_is_no_part_of_the_command() -> None:
     }
 
 
-SITE = '[targets.web]\nkind = "site"\nsource = "web"\nbucket = "b"\nneeds = {needs}\n'
+BY_HAND = '[targets.web]\nkind = "manual"\ninstructions = "call Ada"\nneeds = {needs}\n'
 
 
-@pytest.mark.parametrize("kind", ["site"])
-def test_what_this_version_cannot_deploy_is_no_part_of_the_command(kind: str) -> None:
-    web = f'[targets.web]\nkind = "{kind}"\nsource = "web"\nbucket = "b"\n'
+def test_what_only_a_person_can_deploy_is_no_part_of_the_command() -> None:
     rules = load(
-        web,
+        BY_HAND.format(needs=[]),
         target("a"),
         target("z"),
         *(rule(name, [f"{name}/**"], [name]) for name in ("web", "a", "z")),
@@ -158,7 +156,7 @@ def test_what_this_version_cannot_deploy_is_no_part_of_the_command(kind: str) ->
 
 def test_a_group_is_no_command_where_nothing_in_it_can_be_deployed() -> None:
     rules = load(
-        SITE.format(needs=[]),
+        BY_HAND.format(needs=[]),
         target("g", members=["web"]),
         target("a"),
         rule("1", ["g/**"], ["g"]),
@@ -173,7 +171,7 @@ def test_a_command_leaves_out_what_a_person_deploys_where_another_one_in_it_wait
 ):
     parts = [
         target("g", members=["web", "a"]),
-        SITE.format(needs=[]),
+        BY_HAND.format(needs=[]),
         target("a", ["web"]),
         target("b", ["a"]),
     ]
@@ -186,7 +184,7 @@ def test_a_command_leaves_out_what_a_person_deploys_where_another_one_in_it_wait
 def test_a_command_needs_no_exception_for_what_nothing_in_it_waits_for() -> None:
     rules = load(
         target("g", members=["web", "a"]),
-        SITE.format(needs=["a"]),
+        BY_HAND.format(needs=["a"]),
         target("a"),
         rule("1", ["g/**"], ["g"]),
     )

@@ -35,11 +35,11 @@ class DeployOptions(Struct, frozen=True):
     fail_fast: bool
     lock_timeout: int
     no_checks: bool
-    no_hooks: bool
-    only_build: bool
-    skip_build: bool
     allow_backwards: bool
     allowed: bool
+    no_hooks: bool = False
+    only_build: bool = False
+    skip_build: bool = False
 
 
 def add(command: Command) -> Command:

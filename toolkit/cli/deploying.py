@@ -269,10 +269,7 @@ def _agreed(
     """
     name = runs.new_id(ports)
     prepared, proofs = _prepare(common, request, name, git, ports)
-    for environment in prepared.up_to_date:
-        output.note(f"note: {environment}: nothing to deploy")
-    for target, reason in prepared.left:
-        output.note(f"note: {target} is left out: {line(reason)}")
+    _tell_left_out(prepared)
     _warn_backwards(common, prepared)
     if not prepared.jobs:
         return report_nothing(command, common, prepared.excluded)
@@ -296,6 +293,13 @@ def _agreed(
             output.note("note: what ran before the deploy has changed the files")
             return _agreed(command, replace(common, no_hooks=True), request, git, ports)
     return _AgreedRun(name, prepared, proofs, unasked)
+
+
+def _tell_left_out(prepared: flow.PreparedRun) -> None:
+    for environment in prepared.up_to_date:
+        output.note(f"note: {environment}: nothing to deploy")
+    for target, reason in prepared.left:
+        output.note(f"note: {target} is left out: {line(reason)}")
 
 
 def with_redeploys(result: RunResult, previews: Mapping[str, Preview]) -> RunResult:
