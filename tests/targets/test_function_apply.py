@@ -69,6 +69,23 @@ def test_other_code_is_a_version_of_its_own(stage: FunctionStage) -> None:
     assert stage.writes == ALL
 
 
+def test_a_configuration_that_is_newer_than_the_version_is_published_with_equal_code(
+    stage: FunctionStage,
+) -> None:
+    deployed(stage)
+    stage.lambdas.configure("mail", "secret-of-the-stack")
+    job = stage.another(2)
+    planned = stage.preview(job)
+    assert [call.name for call in planned.calls] == [PUBLISH, MOVE]
+    assert planned.warnings == (
+        "function mail was configured anew since version 2: this publishes that, too",
+    )
+    assert "secret-of-the-stack" not in repr(planned)
+    assert (stage.deployed(job).verdict, stage.alias) == ("succeeded", "3")
+    assert stage.writes == [PUBLISH, MOVE]
+    assert stage.preview(stage.another(3)).unchanged
+
+
 def test_code_that_is_latest_already_is_only_published(stage: FunctionStage) -> None:
     deployed(stage)
     stage.lambdas.point("mail", "1", description="")

@@ -173,6 +173,22 @@ def test_a_description_that_is_no_commit_is_not_taken_for_one(aws: Aws) -> None:
     assert (live.version, live.commit) == ("1", None)
 
 
+def test_a_configuration_that_the_alias_does_not_have_yet_is_a_warning_with_what_publishes_it(
+    aws: Aws,
+) -> None:
+    create(aws)
+    aws.write(
+        "lambda", "create_alias", FunctionName="mail", Name="live", FunctionVersion=publish(aws)
+    )
+    signs, _ = told(aws)
+    assert "configuration" not in signs
+    aws.write("lambda", "update_function_configuration", FunctionName="mail", MemorySize=512)
+    signs, _ = told(aws)
+    actual = signs["configuration"]
+    assert (actual.status, actual.detail) == ("warning", "version 1 has an earlier one")
+    assert sentence(actual.next) == "to publish it: toolkit deploy-function mail"
+
+
 def test_calls_that_go_to_another_version_are_a_warning_with_the_way_back(aws: Aws) -> None:
     create(aws)
     first = publish(aws, "one")

@@ -362,6 +362,7 @@ class Lambda:
             "PackageType": function.package,
             "Handler": "index.handler",
             "Runtime": "python3.12",
+            "Environment": {"Variables": {"SETTINGS": code.settings}},
             **function.more,
         }
         if code.update == "Failed":

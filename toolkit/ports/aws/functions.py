@@ -2,6 +2,8 @@
 secret.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -21,6 +23,25 @@ BUSY = ("ResourceConflictException",)
 """How it refuses one while an earlier change is in progress."""
 OTHER_CODE = ("InvalidParameterValueException",)
 """How it refuses to publish code that has another digest."""
+
+
+_CONFIGURED = (
+    "Runtime",
+    "Role",
+    "Handler",
+    "Timeout",
+    "MemorySize",
+    "Environment",
+    "Architectures",
+    "EphemeralStorage",
+    "FileSystemConfigs",
+    "DeadLetterConfig",
+    "KMSKeyArn",
+    "TracingConfig",
+    "LoggingConfig",
+    "VpcConfig",
+    "ImageConfigResponse",
+)
 
 
 class Function(Struct, frozen=True):
@@ -46,6 +67,10 @@ class Function(Struct, frozen=True):
     handler: str = ""
     runtime: str = ""
     has_layers: bool = False
+    configuration: str = ""
+    """A digest of all that says how the code runs: equal for two versions that differ in code
+    alone.
+    """
 
 
 class PublishedVersion(Struct, frozen=True):
@@ -219,7 +244,16 @@ def _function(name: str, answer: Mapping[str, Any]) -> Function:
         str(answer.get("Handler", "")),
         str(answer.get("Runtime", "")),
         bool(answer.get("Layers")),
+        _configuration(answer),
     )
+
+
+def _configuration(answer: Mapping[str, Any]) -> str:
+    """What a stack configures, as a digest, for the environment may be secret."""
+    layers = [str(layer.get("Arn")) for layer in answer.get("Layers") or ()]
+    parts = [layers, *(answer.get(name) or None for name in _CONFIGURED)]
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _alias(answer: Mapping[str, Any]) -> Alias:

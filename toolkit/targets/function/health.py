@@ -5,7 +5,7 @@ fail, and its alarms.
 from collections.abc import Iterator
 from datetime import timedelta
 
-from toolkit.advice import ShellCommand
+from toolkit.advice import NextCommand, ShellCommand
 from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import functions, metrics
 from toolkit.ports.aws.functions import Alias, Function
@@ -43,6 +43,11 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
         version = functions.function(aws, name, current.version)
         running.append(live_version(name, current, version))
         yield alias_finding(name, current, version)
+        latest = None if version is None else functions.function(aws, name)
+        if version is None or latest is None:
+            return
+        if latest.configuration != version.configuration:
+            yield configuration_finding(job, current, latest)
 
     def errors() -> Iterator[Finding]:
         # Metrics come per whole minute: the current one counts, too.
@@ -171,6 +176,18 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
             (f"to send all calls to version {alias.version}:", command),
         )
     return Finding("alias", HealthStatus.OK, detail, since)
+
+
+def configuration_finding(job: Job, alias: Alias, latest: Function) -> Finding:
+    """What is live does not run as the function is configured: a stack changes only $LATEST."""
+    return Finding(
+        "configuration",
+        HealthStatus.WARNING,
+        f"version {alias.version} has an earlier one",
+        iso_utc(latest.modified),
+        f"the function was configured anew, and alias {alias.name} does not lead to that yet",
+        ("to publish it:", NextCommand("deploy-function", (job.target,))),
+    )
 
 
 def error_finding(name: str, failed: float, calls: float) -> Finding:

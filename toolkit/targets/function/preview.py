@@ -122,7 +122,8 @@ def is_unchanged(state: CurrentState, code: Code | None) -> bool:
 
 
 def _is_fit(state: CurrentState) -> bool:
-    return state.serving is not None and state.serving.state != "Failed"
+    serving = state.serving
+    return serving is not None and serving.state != "Failed" and state.is_configured
 
 
 def is_restored(state: CurrentState, version: Function) -> bool:
@@ -159,6 +160,11 @@ def _warnings(job: Job, state: CurrentState, code: Code | None) -> tuple[Advice,
     lines: list[Advice] = []
     if state.signing == "Warn" and job.settings.s3 is None:
         lines.append(f"function {name} asks for signed code, and toolkit signs none")
+    if state.alias is not None and not state.is_configured:
+        lines.append(
+            f"function {name} was configured anew since version {state.alias.version}: this"
+            " publishes that, too"
+        )
     if is_busy(state.function):
         lines.append(f"function {name} is being changed: toolkit will wait for it")
     if job.recorded is not None and state.alias is not None and not state.is_ours:

@@ -49,6 +49,13 @@ class CurrentState(Struct, frozen=True):
         return written.get(marks.CONTENT, "")
 
     @property
+    def is_configured(self) -> bool:
+        """Whether what is live runs as the function is configured now: a stack changes only
+        $LATEST, and each version keeps the configuration that it was published with.
+        """
+        return self.serving is None or self.serving.configuration == self.function.configuration
+
+    @property
     def busy(self) -> bool:
         """Whether Lambda refuses to change or publish the code now."""
         return is_busy(self.function)
