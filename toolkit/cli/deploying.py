@@ -531,7 +531,7 @@ def report_stopped(command: str, common: DeployOptions, code: int) -> int:
 
 def _words(before: Sequence[Hook]) -> dict[str, Sequence[Sequence[str]]]:
     """What the hooks run."""
-    return {hook.step: hook.words for hook in before}
+    return {hook.step: [command.words for command in hook.commands] for hook in before}
 
 
 def report_nothing(command: str, common: DeployOptions, excluded: Sequence[str] = ()) -> int:

@@ -26,12 +26,9 @@ BEFORE = ":before"
 
 
 class Hook(Struct, frozen=True):
-    """What runs before a target is deployed to an environment: the words of each program in order,
-    and where they are found.
-    """
+    """What runs before a target is deployed to an environment, in order."""
 
     step: str
-    words: tuple[tuple[str, ...], ...]
     commands: tuple[Command, ...]
     deadline_s: int
 
@@ -61,9 +58,10 @@ def hooks_of(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Hook, ...
                 step = f"{target.name}@{environment}{BEFORE}"
             facts = {**commands.job_facts(job), "TOOLKIT_TARGET": target.name}
             facts.pop("TOOLKIT_REGION", None)  # once for all regions
-            around = Surroundings(target.name, ".", target.hooks.env, facts)
+            passed = commands.required_variables(target.name, target.hooks.env)
+            around = Surroundings(target.name, ".", passed, facts)
             programs = [commands.find(around, words, ports.root) for words in target.hooks.before]
-            hooks.append(Hook(step, target.hooks.before, tuple(programs), target.hooks.deadline_s))
+            hooks.append(Hook(step, tuple(programs), target.hooks.deadline_s))
     return tuple(hooks)
 
 
@@ -126,22 +124,19 @@ def _run(request: HookRun, hook: Hook) -> None:
         request.events.publish(LogLine(hook.step, request.redact(line)))
 
     try:
-        for words, command in zip(hook.words, hook.commands, strict=True):
-            shown = join(words)
+        for command in hook.commands:
+            shown = join(command.words)
             request.stop.check()
             request.events.publish(PhaseChanged(hook.step, f"running {shown}"))
             log.write(f"-- {shown}")
-            program = commands.start(command)
             clock, check = request.ports.clock, request.stop.check
-            ended = commands.run(command, program, clock, hook.deadline_s, write, check)
-            if ended.code != 0:
-                reason = f"`{shown}` {commands.describe(ended)}"
-                if ended.last:
-                    reason += f": {request.redact(ended.last[-1].strip())}"
+            try:
+                commands.run_well(command, clock, hook.deadline_s, write, check)
+            except ProgramFailed as problem:
                 raise ProgramFailed(
                     f"nothing was deployed; its whole log: {log.path}",
                     program=hook.step,
-                    reason=reason,
-                )
+                    reason=request.redact(problem.facts["reason"]),
+                ) from None
     finally:
         log.close()

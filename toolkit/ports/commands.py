@@ -3,10 +3,11 @@
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from shlex import join
 
 from msgspec import Struct
 
-from toolkit.errors import Refused
+from toolkit.errors import ProgramFailed, Refused
 from toolkit.formats.redaction import without
 from toolkit.operations import Job
 from toolkit.ports import files, process
@@ -19,10 +20,12 @@ SHORTEST = 4
 
 
 class Command(Struct, frozen=True):
-    """An existing program, with everything that it is started with. `hidden` are the values of the
-    variables that rules.toml passes on, each with the variable's name.
+    """An existing program, with everything that it is started with. `words` is the command as
+    rules.toml has it; `hidden` are the values of the variables that it passes on, each with the
+    variable's name.
     """
 
+    words: tuple[str, ...]
     argv: tuple[str, ...]
     folder: str
     env: Mapping[str, str]
@@ -40,18 +43,18 @@ class Ended(Struct, frozen=True):
 
 class Surroundings(Struct, frozen=True):
     """Where the programs of a target run, and with what: `folder` is relative to the repository's
-    root, `env` names the variables of our environment that they get, `facts` says what is deployed.
+    root, `passed` are variables of our environment, whose values are hidden, `facts` are others.
     """
 
     target: str
     folder: str
-    env: tuple[str, ...]
+    passed: Mapping[str, str]
     facts: Mapping[str, str]
 
 
 def find(around: Surroundings, words: Sequence[str], root: str) -> Command:
     """The command that these words stand for; nothing is started. Raises Refused where the program
-    does not exist or leads out of the repository, or a variable is not set.
+    does not exist or leads out of the repository.
     """
     folder = os.path.join(root, around.folder)
     if os.path.realpath(folder) != os.path.realpath(root) and not files.is_inside(folder, root):
@@ -59,11 +62,10 @@ def find(around: Surroundings, words: Sequence[str], root: str) -> Command:
             f"`folder` of {around.target} leads out of the repository",
             "correct `folder` in rules.toml",
         )
-    path = _path(around, words[0], folder, root)
-    passed = _passed_on(around)
+    path, passed = _path(around, words[0], folder, root), around.passed
     env = process.child_environment(**{**around.facts, **passed})
     hidden = {value: f"{{{name}}}" for name, value in passed.items() if len(value) >= SHORTEST}
-    return Command((path, *words[1:]), folder, env, hidden)
+    return Command(tuple(words), (path, *words[1:]), folder, env, hidden)
 
 
 def _path(around: Surroundings, word: str, folder: str, root: str) -> str:
@@ -87,14 +89,14 @@ def _path(around: Surroundings, word: str, folder: str, root: str) -> str:
     return path
 
 
-def _passed_on(around: Surroundings) -> dict[str, str]:
-    """The variables of our environment that rules.toml names."""
+def required_variables(target: str, names: Sequence[str]) -> dict[str, str]:
+    """The variables of our environment that rules.toml names. Raises Refused if one is not set."""
     passed: dict[str, str] = {}
-    for name in around.env:
+    for name in names:
         if name not in os.environ:
             raise Refused(
-                f"{name} is not set, and {around.target} needs it",
-                f"set {name} where toolkit is started, or take it out of `env` in rules.toml",
+                f"{name} is not set, and {target} needs it",
+                f"set {name} where toolkit is started, or take it out of rules.toml",
             )
         passed[name] = os.environ[name]
     return passed
@@ -119,9 +121,9 @@ def start(command: Command) -> process.LineProgram:
     try:
         return process.LineProgram(command.argv, command.folder, command.env)
     except OSError as problem:
-        name, reason = os.path.basename(command.argv[0]), problem.strerror or str(problem)
+        reason = problem.strerror or str(problem)
         raise Refused(
-            f"{name} could not be started: {reason}",
+            f"{command.words[0]} could not be started: {reason}",
             "check that it is executable, and that `folder` is correct",
         ) from None
 
@@ -150,6 +152,25 @@ def run(
     finally:
         lines.close()  # type: ignore[attr-defined]  # ends it where it still runs
     return Ended(program.code, tuple(last))
+
+
+def run_well(
+    command: Command,
+    clock: Clock,
+    seconds: float,
+    log: Callable[[str], None],
+    check: Callable[[], None],
+) -> None:
+    """Start it, and let it run to its end. Raises ProgramFailed unless that is a good one, in time;
+    Refused where it cannot be started, and what `check` raises.
+    """
+    ended = run(command, start(command), clock, seconds, log, check)
+    if ended.code == 0:
+        return
+    reason = f"`{join(command.words)}` {describe(ended)}"
+    if ended.last:
+        reason += f": {ended.last[-1].strip()}"
+    raise ProgramFailed(program=command.words[0], reason=reason)
 
 
 def describe(ended: Ended) -> str:

@@ -19,7 +19,8 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 def find(job: Job, words: Sequence[str], root: str) -> Command:
     """The command that these words stand for; nothing is started. Raises Refused."""
     settings = job.settings
-    around = Surroundings(job.target, settings.folder, settings.env, commands.job_facts(job))
+    passed = commands.required_variables(job.target, settings.env)
+    around = Surroundings(job.target, settings.folder, passed, commands.job_facts(job))
     return commands.find(around, words, root)
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from toolkit.errors import CloudError, Refused, Superseded
 from toolkit.operations import Job
-from toolkit.ports import parallel
+from toolkit.ports import commands, parallel
 from toolkit.ports.aws import distributions, objects
 from toolkit.ports.aws.client import Aws, check_account
 from toolkit.ports.ports import Ports
@@ -126,15 +126,10 @@ class _SiteDeploy:
         if settings.build is not None:
             if preview.is_built(self.job, self.ports, contents, inputs.digest):
                 return None
-            program = build.find(self.job, inputs, self.ports.root)
+            command = build.find(self.job, inputs, self.ports.root)
             self.report.phase(f"running {build.words(self.job)}")
-            build.run(
-                program,
-                self.ports.clock,
-                self.job.deadline_s,
-                self.report.log,
-                self.report.check,
-            )
+            clock, deadline_s = self.ports.clock, self.job.deadline_s
+            commands.run_well(command, clock, deadline_s, self.report.log, self.report.check)
         self.report.phase(f"reading {settings.source}")
         return state.prepare_deploy(
             self.job, self.ports, contents, inputs.digest, self.report.check
