@@ -61,7 +61,7 @@ def doctor(ctx: click.Context, /, **values: Any) -> int:
         options.known_environment(ctx, loaded)
         images, rules_file = _images(loaded, git), loaded.file
         leaves = [target for target in loaded.targets.values() if not target.members]
-        uses_aws = any(targets.kind(target.kind).provider == AWS for target in leaves)
+        uses_aws = AWS in {targets.kind(target.kind).provider for target in leaves}
     rows = [
         show.ProgramRow("toolkit", __version__),
         show.ProgramRow("python", platform.python_version()),
