@@ -78,7 +78,7 @@ def test_a_configuration_that_is_newer_than_the_version_is_published_with_equal_
     planned = stage.preview(job)
     assert [call.name for call in planned.calls] == [PUBLISH, MOVE]
     assert planned.warnings == (
-        "function mail was configured anew since version 2: this publishes that, too",
+        "function mail has another configuration since version 2: this publishes it, too",
     )
     assert "secret-of-the-stack" not in repr(planned)
     assert (stage.deployed(job).verdict, stage.alias) == ("succeeded", "3")

@@ -162,8 +162,8 @@ def _warnings(job: Job, state: CurrentState, code: Code | None) -> tuple[Advice,
         lines.append(f"function {name} asks for signed code, and toolkit signs none")
     if state.alias is not None and not state.is_configured:
         lines.append(
-            f"function {name} was configured anew since version {state.alias.version}: this"
-            " publishes that, too"
+            f"function {name} has another configuration since version {state.alias.version}:"
+            " this publishes it, too"
         )
     if is_busy(state.function):
         lines.append(f"function {name} is being changed: toolkit will wait for it")
