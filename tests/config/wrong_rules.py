@@ -52,7 +52,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "not TOML": (
         "version = 1\nignore = [\n",
-        ":3: Invalid value",
+        ":3: Invalid value, in the list that opens on line 2: is its ] missing?",
     ),
     "no such policy": (
         HEAD + 'unmatched = "wran"\n',

@@ -14,7 +14,27 @@ from toolkit.formats.toml import MOST_BYTES, MOST_NESTING, TomlError, TomlLines,
 
 REFUSED = {
     "not TOML": (b"a = 1\nb = \n", 2, "Invalid value"),
-    "cut off": (b"a = [1,\n2,\n", 3, "Invalid value"),
+    "cut off": (
+        b"a = [1,\n2,\n",
+        3,
+        "Invalid value, in the list that opens on line 1: is its ] missing?",
+    ),
+    "an unclosed list before a table": (
+        b'x = "["\na = [1,\n[[rules]]\nb = 1\n',
+        3,
+        "Invalid value, in the list that opens on line 2: is its ] missing?",
+    ),
+    "an unclosed list before a key": (
+        b"a = [\n  1, # ]\nb = 2\n",
+        3,
+        "Invalid value, in the list that opens on line 1: is its ] missing?",
+    ),
+    "an unclosed text": (
+        b'a = 1\nb = """x\nc = 2\n',
+        4,
+        "Unterminated string, in the text that opens on line 2",
+    ),
+    "an error behind a list": (b"a = [\n1\n]\nb = \n", 4, "Invalid value"),
     "not UTF-8": (b"a = 1\nb = '\xff'\n", 2, "it is not UTF-8"),
     "too long": (b"#" * (MOST_BYTES + 1), None, "it has 1,048,577 bytes; 1,048,576 are the most"),
     "a number that is too long": (b"a = " + b"9" * 5000, None, "a number in it is too long"),

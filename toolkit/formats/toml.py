@@ -38,6 +38,12 @@ _STRING_OR_COMMENT = re.compile(
 )
 _NOT_NEWLINE = re.compile(r"[^\n]")
 _BRACKET = re.compile(r"[\[\]{}]")
+_UNCLOSED = {
+    "[": ", in the list that opens on line {line}: is its ] missing?",
+    "{": ", in the table that opens on line {line}: is its }} missing?",
+    '"""': ", in the text that opens on line {line}",
+    "'''": ", in the text that opens on line {line}",
+}
 _HEADER = re.compile(r"^[ \t]*(\[\[?)([^\[\]\n]+)\]", re.MULTILINE)
 _WORD = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*\.?""")
 _ELEMENT = re.compile(r"[^\s\[\]{},]+|[\[\]{},]")
@@ -59,16 +65,53 @@ def parse(data: bytes) -> tuple[str, dict[str, Any]]:
     `data` is.
     """
     text = _decode(data)
+    blank = _blank(text)
     # Before the parser sees it: its time and stack grow with nesting and dots.
-    _measure(_blank(text))
+    _measure(blank)
     try:
         return text, tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        raise TomlError(error.msg, error.lineno) from None
+        end = len(text)
+        if error.pos < len(error.doc):
+            end = _start_of(text, error.lineno) + error.colno - 1
+        opened = _opened(text, blank, end, error.lineno)
+        raise TomlError(error.msg + opened, error.lineno) from None
     except ValueError:  # a number that Python refuses to read
         raise TomlError("a number in it is too long") from None
     except RecursionError:
         raise TomlError(f"it is nested deeper than {MOST_NESTING} levels") from None
+
+
+def _start_of(text: str, line: int) -> int:
+    """Where a line begins; the first one is 1."""
+    start = 0
+    for _ in range(line - 1):
+        start = text.index("\n", start) + 1
+    return start
+
+
+def _opened(text: str, blank: str, end: int, line: int) -> str:
+    """Where a list, table or text opens that goes on at the place of an error, if that is an
+    earlier line: mostly its end is missing there.
+    """
+    where: list[tuple[int, str]] = []
+    opened: list[re.Match[str]] = []
+    for bracket in _BRACKET.finditer(blank, 0, end):
+        if bracket[0] in "[{":
+            opened.append(bracket)
+        elif opened:
+            opened.pop()
+    for bracket in opened[:1]:
+        where.append((bracket.start(), _UNCLOSED[bracket[0]]))
+    if end == len(text):
+        for match in _STRING_OR_COMMENT.finditer(text):
+            if match.end() == end and match[0][:3] in _UNCLOSED:
+                where.append((match.start(), _UNCLOSED[match[0][:3]]))
+    for start, words in where[-1:]:
+        number = text.count("\n", 0, start) + 1
+        if number < line:
+            return words.format(line=number)
+    return ""
 
 
 def tables(text: str) -> dict[str, Any]:
