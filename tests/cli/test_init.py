@@ -1,5 +1,6 @@
 """`toolkit init`, `rules import` and `doctor`, as a new user meets them."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def test_init_drafts_rules_that_send_changes_the_right_way(
         expected = {"app": "deploy-app", "stack": "deploy-stack", "site": "deploy"}[kind]
         assert [step["action"] for step in steps] == [expected], path
         unruled.git("checkout", "-q", "--", path)
+
+
+def test_the_printed_command_commits_the_draft(unruled: Repo, toolkit: Toolkit) -> None:
+    *_, command = toolkit(unruled.path, "init").out.splitlines()
+    add, _, commit = command.strip().partition(" && ")
+    for words in (shlex.split(add), shlex.split(commit)):
+        assert words[0] == "git"
+        unruled.git(*words[1:])
+    assert unruled.git("status", "--porcelain") == ""
+    assert unruled.git("show", "--format=", "--name-only", "HEAD").strip() == "rules.toml"
 
 
 def test_init_never_replaces_a_file_unless_told(repo: Repo, toolkit: Toolkit) -> None:

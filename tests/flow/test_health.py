@@ -22,6 +22,8 @@ from toolkit.flow import health
 from toolkit.flow.drift import outside_change
 from toolkit.flow.health import HealthRequest, check_health
 from toolkit.flow.health_questions import compare_address, start_questions
+from toolkit.flow.rulebook import load_rules
+from toolkit.flow.selection import require_target
 from toolkit.model import Version
 from toolkit.operations import (
     DeployedState,
@@ -199,6 +201,22 @@ def test_whatever_the_table_shows_can_be_asked_for_by_its_name(stage: HealthStag
     assert names("credentials") == ["credentials"]
     assert names("two@eu-west-1", "name") == ["credentials", "two", "name"]
     assert names("dev one") == names("dev one@eu-west-1") == names("both") == ["credentials", "one"]
+
+
+@pytest.mark.parametrize("asked", ["mail-eu-west-1", "main/mail-eu-west-1"])
+def test_who_names_the_service_hears_which_target_deploys_it(
+    stage: HealthStage, asked: str
+) -> None:
+    office = APP.format(name="office").replace('service = "office"', 'service = "mail-{region}"')
+    stage.rules("one", more=office)
+    with pytest.raises(UsageError) as refused:
+        stage.look(names=(asked,))
+    hint = f"did you mean 'office'? It deploys the service {asked!r}"
+    assert sentence(refused.value.next) == hint
+    rules = load_rules(str(stage.folder), None, None)
+    with pytest.raises(UsageError) as refused:
+        require_target(asked, rules)
+    assert sentence(refused.value.next) == hint
 
 
 @pytest.mark.parametrize(

@@ -296,7 +296,8 @@ def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_cal
     assert outcome.cause.startswith("it is live, but check up could not be run: ")
     assert (
         sentence(outcome.next)
-        == "toolkit resume, or without its checks: toolkit resume --no-checks"
+        == "see what does not answer: toolkit smoke-test --only up; once it does, continue:"
+        " toolkit resume, or without its checks: toolkit resume --no-checks"
     )
 
 

@@ -40,6 +40,7 @@ from toolkit.flow.rulebook import (
     find_environment,
     variables_of,
 )
+from toolkit.flow.selection import writer_hint
 from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.flow.trusted_programs import read_trusted_state
 from toolkit.model import (
@@ -255,7 +256,7 @@ def _without_row(
         return UsageError(problem, f"toolkit cannot ask for the health of kind {kinds}")
     existing = tuple(dict.fromkeys(subject.name for subject in subjects))
     names = tuple(dict.fromkeys((*existing, *rules.targets)))
-    hint = nearest(name, names) or f"it has {', '.join(existing[:8])}"
+    hint = writer_hint(name, rules) or nearest(name, names) or f"it has {', '.join(existing[:8])}"
     return UsageError(f"{rules.file} has no target or check {name!r}", hint)
 
 

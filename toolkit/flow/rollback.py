@@ -59,8 +59,8 @@ class RollbackChoice(Struct, frozen=True):
     can upset.
 
     `needs` is what has to be there still for them, in a word: `image`. `back` says why what is live
-    is the last good version already, empty if it is not; `deploy` is the command for a version that
-    is in no record.
+    is the last good version already, empty if it is not; `deploy` is the command for what is in no
+    record.
     """
 
     target: str
@@ -101,7 +101,7 @@ def rollback_choice(
         missing = [gone[region].get(_key(record, kind)) for region, record in each.items()]
         newest.append(Candidate(each, is_live, _any_gone(missing)))
     back = _already_back(jobs, rules, ports, newest) if look and not busy else ""
-    deploy = NextCommand("deploy", (target,), kind.by_name)
+    deploy = NextCommand("deploy", (target,))
     candidates = (*newest, *_older(records, newest))
     return RollbackChoice(target, candidates, kind.put_back, back, deploy)
 
@@ -279,7 +279,7 @@ def pick_candidate(choice: RollbackChoice, named: str | None) -> Candidate:
     if not others:
         raise Refused(
             "no other good deploy is recorded",
-            ("deploy the version that you want:", choice.deploy),
+            ("check out the commit that you want, then:", choice.deploy),
         )
     complete = [candidate for candidate in others if not candidate.gone]
     if choice.back:

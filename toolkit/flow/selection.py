@@ -231,14 +231,32 @@ def resolve_target(name: str, kind: str | None, rules: Rules) -> str:
 def _is_called(target: Target, name: str, rules: Rules) -> bool:
     """Whether AWS knows it by that name, in any environment and region."""
     aliases = targets.kind(target.kind).aliases(target.settings)
-    places: list[Mapping[str, str]] = []
-    for environment in rules.environments.values():
-        for region in environment.regions or ("",):
-            places.append({"region": region, **environment.vars})
-    for variables in places or [{}]:
+    for variables in _all_variables(rules):
         if name in [fill(alias, variables) for alias in aliases]:
             return True
     return False
+
+
+def _all_variables(rules: Rules) -> list[Mapping[str, str]]:
+    """The variables of each environment and region."""
+    variables: list[Mapping[str, str]] = []
+    for environment in rules.environments.values():
+        for region in environment.regions or ("",):
+            variables.append({"region": region, **environment.vars})
+    return variables or [{}]
+
+
+def writer_hint(name: str, rules: Rules) -> str:
+    """The target that a person means who names what it deploys, such as its service; empty if
+    there is none.
+    """
+    for target in rules.targets.values():
+        for resource in targets.kind(target.kind).writes(target.settings):
+            for variables in _all_variables(rules):
+                filled = fill(resource.name, variables)
+                if name in (filled, filled.rpartition("/")[2]):
+                    return f"did you mean {target.name!r}? It deploys the {resource.what} {name!r}"
+    return ""
 
 
 def only_target(action: str, folder: str, named: str | None, git: Git | None) -> str:
@@ -261,5 +279,8 @@ def require_target(name: str, rules: Rules) -> None:
 
     close = get_close_matches(name, rules.targets, 1)
     names = ", ".join(list(rules.targets)[:8]) or "none"
-    hint = f"did you mean {close[0]!r}?" if close else f"it has {names}"
+    hint = f"it has {names}"
+    if close:
+        hint = f"did you mean {close[0]!r}?"
+    hint = writer_hint(name, rules) or hint
     raise UsageError(f"{rules.file} has no target {name!r}", hint)

@@ -120,13 +120,19 @@ class Judge:
 
 def _in_doubt(outcome: Outcome, failure: GateFailure) -> Outcome:
     """It could not be checked: that is neither a reason to roll back, nor a reason to call it
-    good.
+    good. To continue right away may end the same way: first a person has to see why.
     """
+    see = NextCommand("health", (outcome.target,))
+    if failure.check:
+        see = NextCommand("smoke-test", options=("--only", failure.check))
     return replace(
         outcome,
         verdict=Verdict.IN_DOUBT,
         cause=f"it is live, but {failure.cause}",
         next=(
+            "see what does not answer:",
+            see,
+            "; once it does, continue:",
             NextCommand("resume"),
             ", or without its checks:",
             NextCommand("resume", options=("--no-checks",)),

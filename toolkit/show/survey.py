@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from toolkit.advice import NextCommand
+from toolkit.advice import NextCommand, ShellCommand
 from toolkit.model import Rules
 from toolkit.show.advice import advice_lines
 from toolkit.show.text import count, line, quote
@@ -65,6 +65,10 @@ def _lines(
     if written:
         check, diff = NextCommand("rules check"), NextCommand("diff")
         yield from advice_lines(("read it, then run", check, "and", diff), before="Next: ")
+        # What judges a deploy is read at the trusted base.
+        words = "Then commit it, for a deploy goes by what is committed"
+        commit = ShellCommand("git add {} && git commit -m {}", (written, f"Add {written}"))
+        yield from advice_lines((words, commit), before="")
 
 
 def document(
