@@ -3,15 +3,22 @@ can interrupt a read that always gets one more byte, a resolver that hangs, or a
 program.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from contextvars import copy_context
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:  # it loads logging, which takes longer than many a git call
     from concurrent.futures import Future
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+LOOK_S = 0.1
+"""How often whoever waits looks whether to go on."""
+AHEAD = 4
+"""How many items are taken before anybody wants them."""
 
 
 class DaemonThread(Thread):
@@ -43,6 +50,56 @@ class BackgroundTask(Generic[Result]):
         if not wait([self._future], max(seconds, 0)).done:
             raise Timeout
         return self._future.result()
+
+    def until(self, check: Callable[[], None]) -> Result:
+        """Its result, as soon as it has ended; `check` is called again and again meanwhile, and may
+        end the wait by raising.
+        """
+        while True:
+            try:
+                return self.within(LOOK_S)
+            except Timeout:
+                check()
+
+
+def items_until(items: Iterable[Item], check: Callable[[], None]) -> Iterator[Item]:
+    """Items, none of them None, that another thread takes, a few ahead. `check` is called again and
+    again while none comes, and may end the wait by raising. Raises what taking one raises.
+    """
+    from queue import Empty, Full, Queue
+
+    ahead: Queue[Item | None] = Queue(AHEAD)
+    is_left = Event()
+
+    def hand_on(item: Item | None) -> None:
+        while not is_left.is_set():
+            with suppress(Full):
+                ahead.put(item, timeout=LOOK_S)
+                return
+
+    def take() -> None:
+        try:
+            for item in items:
+                hand_on(item)
+                if is_left.is_set():
+                    return
+        finally:
+            hand_on(None)
+
+    task = BackgroundTask(take)
+    try:
+        while True:
+            try:
+                item = ahead.get(timeout=LOOK_S)
+            except Empty:
+                check()
+                continue
+            if item is None:
+                task.until(check)
+                return
+            yield item
+    finally:
+        is_left.set()
 
 
 def carry_out(future: "Future[Result]", do: Callable[[], Result]) -> None:

@@ -9,13 +9,14 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 from msgspec import Struct
 
 from toolkit.errors import CredentialsProblem, NotAllowed, Refused, RegistryError, TagTaken
+from toolkit.ports.background import BackgroundTask, items_until
 from toolkit.ports.registry_address import RegistryAddress, SecretText
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class RegistryClient:
                     return None
                 body = self._document(response)
             finally:
-                response.close()
+                _close(response)
             digest = response.headers.get("Docker-Content-Digest") or digest_of(body)
             if reference.startswith("sha256:"):
                 digest = reference
@@ -340,14 +341,14 @@ class RegistryClient:
                 yield response
                 return
             finally:
-                response.close()
+                _close(response)
         raise self._failed("give a layer", "it sends from one address to the next")
 
     def _stream(self, response: "BaseHTTPResponse") -> Iterator[bytes]:
         import urllib3
 
         try:
-            yield from response.stream(_CHUNK, decode_content=False)
+            yield from items_until(response.stream(_CHUNK, decode_content=False), self._check)
         except urllib3.exceptions.HTTPError as error:
             raise _Retryable(self._failed("give a layer", _connection_problem(error))) from None
 
@@ -393,10 +394,11 @@ class RegistryClient:
         # Storage that a download is redirected to must not get the registry's credentials.
         if self._credentials and request.url.startswith(f"{self._address}/"):
             headers["Authorization"] = f"Basic {self._credentials.reveal()}"
-        try:
+
+        def answered() -> "BaseHTTPResponse":
             # Redirects and retries are ours: the pool does not know who may see the credentials
             # and what may be repeated.
-            response = self._pool.request(
+            return self._pool.request(
                 request.method,
                 request.url,
                 headers=headers,
@@ -405,6 +407,13 @@ class RegistryClient:
                 retries=False,
                 preload_content=not request.streamed,
             )
+
+        try:
+            if request.method in ("GET", "HEAD"):
+                # Nothing is lost where nobody waits for the answer any more.
+                response = BackgroundTask(answered).until(self._check)
+            else:
+                response = answered()
         except urllib3.exceptions.HTTPError as error:
             raise _Retryable(self._failed(request.call, _connection_problem(error))) from None
         if response.status < 400 or response.status in request.accepted:
@@ -432,6 +441,15 @@ class RegistryClient:
 
     def _failed(self, call: str, reason: str) -> RegistryError:
         return RegistryError(host=self.host, call=call, reason=reason)
+
+
+def _close(response: "BaseHTTPResponse") -> None:
+    """Close an answer that another thread may still be reading: it holds a lock on it until its
+    read ends.
+    """
+    with suppress(OSError, ValueError, RuntimeError):  # it was read to its end
+        response.shutdown()
+    response.close()
 
 
 def tag_taken() -> TagTaken:

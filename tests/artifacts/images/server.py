@@ -97,6 +97,41 @@ def scripted(answer: Callable[[RegistryRequest], Answer | None]) -> Iterator[Scr
         server.close()
 
 
+@contextmanager
+def never_ending(answer: bytes, every_s: float) -> Iterator[str]:
+    """The address of a registry that sends this to everybody, and then a byte every so often; none
+    at all if that is 0.
+    """
+    server = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def send(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(answer)
+            while not over.wait(every_s or None):
+                connection.sendall(b"x")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection = server.accept()[0]
+                threads.append(threading.Thread(target=send, args=(connection,)))
+                threads[-1].start()
+
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        over.set()
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        for thread in (accepting, *threads):
+            thread.join()
+
+
 def passing(url: str) -> Callable[[RegistryRequest], Answer | None]:
     """Answers what another server answers: put something before it."""
 

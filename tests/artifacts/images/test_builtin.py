@@ -10,6 +10,7 @@ import os
 import random
 import socket
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,13 @@ import msgspec
 import pytest
 import urllib3
 
-from tests.artifacts.images.server import Cutting, RegistryRequest, passing, scripted
+from tests.artifacts.images.server import (
+    Cutting,
+    RegistryRequest,
+    never_ending,
+    passing,
+    scripted,
+)
 from tests.artifacts.images.support import Entry, Said, entries, folder
 from tests.support.run import ROOT
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
@@ -32,7 +39,14 @@ from toolkit.artifacts.images import (
 )
 from toolkit.artifacts.images.builtin import BuiltIn
 from toolkit.artifacts.images.context import FileForm
-from toolkit.errors import CredentialsProblem, Missing, Refused, RegistryError, TagTaken
+from toolkit.errors import (
+    CredentialsProblem,
+    Missing,
+    Refused,
+    RegistryError,
+    Stopped,
+    TagTaken,
+)
 from toolkit.ports import registry
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.registry import RegistryClient, digest_of
@@ -594,6 +608,38 @@ def test_a_blob_is_not_fetched_elsewhere_without_encryption(tmp_path: Path) -> N
             first.close()
         assert "Authorization" in server.asked[0].headers
         assert servers.asked == []
+
+
+BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("ask", ["manifest", "document", "download", "has_blob"])
+@pytest.mark.parametrize(
+    ("answer", "every_s"),
+    [(BEGUN, 0.02), (BEGUN, 0.0), (b"", 0.0)],
+    ids=["trickles", "stops", "is silent"],
+)
+def test_a_read_from_a_registry_that_never_ends_does_so_on_stop(
+    tmp_path: Path, answer: bytes, every_s: float, ask: str
+) -> None:
+    began = time.monotonic()
+
+    def check() -> None:
+        if time.monotonic() > began + 0.4:
+            raise Stopped
+
+    more = (str(tmp_path / "blob"),) if ask == "download" else ()
+    with never_ending(answer, every_s) as url:
+        client = RegistryClient(url, HOST, "AWS", None, check)
+        if ask == "has_blob" and answer:  # it has no body to wait for
+            assert client.has_blob("app", digest_of(b"blob"))
+            return
+        with pytest.raises(Stopped):
+            getattr(client, ask)("app", digest_of(b"blob"), *more)
+        assert time.monotonic() - began < 3
+        client.close()
+    assert time.monotonic() - began < 5
 
 
 def test_our_password_goes_to_the_registry_only() -> None:
