@@ -193,3 +193,28 @@ def test_a_list_of_runs_loads_nothing_of_what_carries_them_out(repo: Repo) -> No
 @pytest.mark.parametrize("command", ["deploy", "rollback", "resume"])
 def test_a_page_of_help_loads_no_openssl(tmp_path: Path, command: str) -> None:
     assert not modules(tmp_path, command, "--help") & {"http.cookiejar", "ssl", "urllib.request"}
+
+
+ONLY_A_RUN = {
+    "jsonpath",
+    "tarfile",
+    "toolkit.artifacts.images.bases",
+    "toolkit.artifacts.images.builtin",
+    "toolkit.ports.aws.client",
+    "toolkit.ports.net.policy",
+    "toolkit.ports.registry",
+    "toolkit.record",
+    "toolkit.run",
+}
+
+
+@pytest.mark.parametrize("args", [("rules", "check"), ("doctor",)])
+def test_what_only_looks_at_files_loads_nothing_that_builds_or_asks(
+    tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    files = {"rules.toml": RULES, "backend-x/Dockerfile": "FROM scratch\nCOPY a /a\n"}
+    names = modules(Repo.make(tmp_path / "repo", files).path, *args)
+    assert "toolkit.flow.versions" in names
+    assert not names & ONLY_A_RUN
+    assert not {name for name in names if name.startswith("toolkit.init.filters")}
+    assert "toolkit.init.draft_builder" not in names

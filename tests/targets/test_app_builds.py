@@ -12,7 +12,7 @@ from tests.targets.test_app_apply import BUILD, unbuilt
 from tests.targets.test_app_images import both
 from tests.targets.test_app_images import engine as engine
 from tests.targets.test_app_images import twins as twins
-from toolkit.artifacts import images
+from toolkit.artifacts.images import copying
 from toolkit.errors import Refused, Stopped, TagTaken, Throttled, ToolkitError
 from toolkit.flow.builds import with_builds
 from toolkit.operations import Job, JobAction, Location
@@ -297,7 +297,7 @@ def test_who_is_faster_with_the_same_image_is_not_overwritten(
 ) -> None:
     build, _, worker = planned(twins, *apart(twins))
     carried_out(twins, build)
-    really = images.copy_image
+    really = copying.copy_image
     twins.endpoint.ecr.repositories["jobs"].immutable = True
 
     def slow(*args: Any) -> Any:
@@ -305,7 +305,7 @@ def test_who_is_faster_with_the_same_image_is_not_overwritten(
         app.apply(replace(worker, run="r2"), other, twins.report())
         return really(*args)
 
-    monkeypatch.setattr(images, "copy_image", slow)
+    monkeypatch.setattr(copying, "copy_image", slow)
     report = carried_out(twins, worker)
     jobs = twins.endpoint.ecr.repositories["jobs"]
     assert engine.builds == 2

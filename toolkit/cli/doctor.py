@@ -19,7 +19,7 @@ from toolkit.exits import Exit
 from toolkit.flow.versions import commit_gaps, generated_files
 from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
 from toolkit.init.images.contexts import build_contexts, is_compose, is_dockerfile
-from toolkit.init.repository_draft import stack_images
+from toolkit.init.stacks.built_images import stack_images
 from toolkit.model import AWS, ProjectRequest, Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports import cdk_packages, files, programs
@@ -110,7 +110,7 @@ def _programs(uses_aws: bool) -> list[show.ProgramRow]:
 def _is_silent(name: str) -> bool:
     """Whether it is an engine that builds images, and does not work."""
     from toolkit.artifacts.images import ENGINES
-    from toolkit.artifacts.images.engines import engine
+    from toolkit.artifacts.images.probes import engine
 
     if name not in ENGINES:
         return False
@@ -137,13 +137,13 @@ def _builder() -> show.ProgramRow:
     from toolkit.artifacts import images
 
     try:
-        name = images.builder().name
+        engine = images.working_engine()
     except Refused as problem:
         return show.ProgramRow("builder", None, str(problem), True)
-    if name == images.BUILT_IN:
+    if engine is None:
         limits = "Dockerfiles that only copy; docker, podman or buildah would build all"
-        return show.ProgramRow("builder", name, limits)
-    return show.ProgramRow("builder", name)
+        return show.ProgramRow("builder", images.BUILT_IN, limits)
+    return show.ProgramRow("builder", engine.name)
 
 
 def _images(rules: Rules, git: Git) -> show.DockerfileRows:

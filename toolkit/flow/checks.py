@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.advice import NextCommand
-from toolkit.checks import secrets, select
 from toolkit.checks.base import host_of
 from toolkit.checks.values import BUILT_IN, Redactor
 from toolkit.config import checks as reading
@@ -37,11 +36,13 @@ from toolkit.formats.variables import as_text, fill_check
 from toolkit.model import Checks, CheckTypeName, Environment, Rules
 from toolkit.operations import Location, Provision, ProvisionKind
 from toolkit.ports import files
-from toolkit.ports.aws.client import check_account
 from toolkit.ports.background import BackgroundTask, Timeout
-from toolkit.ports.net.policy import Policy, parse_instead
-from toolkit.ports.ports import Ports
 from toolkit.targets.base import JudgedSettings
+
+if TYPE_CHECKING:  # to know the checks is not to run them
+    from toolkit.checks.select import Task
+    from toolkit.ports.net.policy import Policy
+    from toolkit.ports.ports import Ports
 
 CONNECT_TO, HOSTS = "TOOLKIT_CONNECT_TO", "TOOLKIT_PROBE_HOSTS"
 """Settings from outside of the repository: where hosts really are, and the only hosts that may be
@@ -213,14 +214,14 @@ class CheckSetup(Struct, frozen=True):
     environment: str | None
     locations: tuple[Location, ...]
     urls: tuple[str, ...]
-    policy: Policy
+    policy: "Policy"
     values: Mapping[str, str]
     redactor: Redactor
     root: str
     environments: tuple[str, ...] = ()
 
 
-def check_setup(selection: CheckSelection, ports: Ports) -> CheckSetup:
+def check_setup(selection: CheckSelection, ports: "Ports") -> CheckSetup:
     """Everything that these checks need, secrets included.
 
     Raises Refused for a secret that does not exist, WrongAccount, CloudError.
@@ -248,7 +249,7 @@ def check_setup(selection: CheckSelection, ports: Ports) -> CheckSetup:
     )
 
 
-def _check_accounts(selection: CheckSelection, ports: Ports) -> None:
+def _check_accounts(selection: CheckSelection, ports: "Ports") -> None:
     """Refuse another account: its resources say nothing about this one, and its secrets are not for
     this one's hosts.
 
@@ -283,14 +284,18 @@ def _check_accounts(selection: CheckSelection, ports: Ports) -> None:
                 raise Unreachable(call="secrets", reason=reason) from None
 
 
-def _check_account(location: Location, ports: Ports) -> None:
+def _check_account(location: Location, ports: "Ports") -> None:
+    from toolkit.ports.aws.client import check_account
+
     check_account(ports.aws(location), location)
 
 
 def _secrets(
-    selection: CheckSelection, ports: Ports, variables: Mapping[str, str]
+    selection: CheckSelection, ports: "Ports", variables: Mapping[str, str]
 ) -> dict[str, str]:
     """The values of the secrets that the checks use, read side by side."""
+    from toolkit.checks import secrets
+
     checks = selection.checks
     used = set[str]().union(*(checks.checks[name].uses for name in selection.names))
     tasks = {}
@@ -308,10 +313,12 @@ def _secrets(
 
 def host_policy(
     rules: Rules, checks: Checks, environment: Environment | None, url: str | None = None
-) -> Policy:
+) -> "Policy":
     """Which hosts probes may ask: those of TOOLKIT_PROBE_HOSTS, else `hosts` of the environment,
     else those that rules.toml itself mentions.
     """
+    from toolkit.ports.net.policy import Policy, parse_instead
+
     variables = variables_of(environment)
     instead = dict(parse_instead(os.environ.get(CONNECT_TO, "")))
     hosts = _outside_hosts()
@@ -421,8 +428,10 @@ def choose_checks(
     return names
 
 
-def check_tasks(checks: Checks, names: Sequence[str], setup: CheckSetup) -> tuple[select.Task, ...]:
+def check_tasks(checks: Checks, names: Sequence[str], setup: CheckSetup) -> "tuple[Task, ...]":
     """These checks, each in its location. Raises Refused."""
+    from toolkit.checks import select
+
     unchosen = setup.environments if setup.environment is None else None
     givers = reading.capturing_checks(checks.checks)
     return select.tasks(names, checks.checks, givers, setup.urls, setup.locations, unchosen)
@@ -430,6 +439,8 @@ def check_tasks(checks: Checks, names: Sequence[str], setup: CheckSetup) -> tupl
 
 def deploy_checks(checks: Checks, names: Sequence[str], environment: str | None) -> tuple[str, ...]:
     """These checks with what they need, as far as they are for this environment; may be empty."""
+    from toolkit.checks import select
+
     waits = _waits(checks)
     return select.for_environment(
         select.closure(names, checks.checks, waits), checks.checks, waits, environment

@@ -5,7 +5,7 @@ draft of rules.toml out.
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from posixpath import basename, normpath
+from posixpath import basename
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,19 +22,8 @@ from toolkit.init.images.contexts import is_compose, is_dockerfile
 from toolkit.init.patterns import printable
 from toolkit.init.stacks.cdk import find_cdk_apps
 from toolkit.init.stacks.templates import find_templates
-from toolkit.init.tree import MOST_READ, TrackedFiles
+from toolkit.init.tree import MOST_READ, TrackedFiles, is_ours
 
-_NEVER = {
-    "node_modules",
-    "vendor",
-    "third_party",
-    "bower_components",
-    "site-packages",
-    ".venv",
-    "venv",
-    "__pycache__",
-}
-_NEVER |= {"cdk.out", ".aws-sam", ".terraform", ".next", ".devcontainer", "devcontainer"}
 _SECOND = {
     "tests",
     "test",
@@ -75,7 +64,7 @@ def draft_repository(
     `project` is what to call it, if nothing in the repository does. Tests and examples count only
     where nothing else does.
     """
-    tree = TrackedFiles(filter(_is_ours, paths), read)
+    tree = TrackedFiles(filter(is_ours, paths), read)
     _read_first(tree)
     name = slug(project) or _project_name(tree) or "project"
     # The folders of project templates are called `{{name}}`.
@@ -97,38 +86,6 @@ def draft_repository(
     if tree.capped:
         notes.append(f"only the first {MOST_READ} files that might say something were read")
     return RepositoryDraft(draft, tuple(map(printable, notes)), tuple(map(printable, questions)))
-
-
-def stack_images(
-    paths: Sequence[str], read: Callable[[str], str | None]
-) -> Iterator[tuple[str, str, str, str]]:
-    """The Dockerfiles that stacks build by themselves: each with its build context, and with the
-    CDK app's folder (or the template) and the name of a stack that builds it.
-    """
-    tree = TrackedFiles(filter(_is_ours, paths), read)
-    tree = tree.with_candidates(lambda path: "{" not in path)
-    names = TargetNames("")
-    evidence = merge_evidence((find_cdk_apps(tree, names), find_templates(tree, names)))
-    stacks = {target.name: target.settings for target in evidence.targets}
-    for image in evidence.images:
-        for target in image.targets:
-            settings = stacks[target]
-            source = normpath(str(settings.get("cdk") or settings["template"]))
-            yield image.dockerfile, image.context, source, str(settings["stack"])
-
-
-def _is_ours(path: str) -> bool:
-    """Not vendored, and a name that git and a rules.toml can hold."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    segments = path.split("/")
-    return (
-        "\0" not in path
-        and {"", ".", ".."}.isdisjoint(segments)
-        and _NEVER.isdisjoint(segments[:-1])
-    )
 
 
 def _read_first(tree: TrackedFiles) -> None:

@@ -11,6 +11,34 @@ MOST_READ = 2000
 """The most files that one survey reads; what lies beyond is said, not guessed."""
 
 
+_NEVER = {
+    "node_modules",
+    "vendor",
+    "third_party",
+    "bower_components",
+    "site-packages",
+    ".venv",
+    "venv",
+    "__pycache__",
+}
+_NEVER |= {"cdk.out", ".aws-sam", ".terraform", ".next", ".devcontainer", "devcontainer"}
+"""Folders with the code of others, or with what is made."""
+
+
+def is_ours(path: str) -> bool:
+    """Not vendored, and a name that git and a rules.toml can hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    segments = path.split("/")
+    return (
+        "\0" not in path
+        and {"", ".", ".."}.isdisjoint(segments)
+        and _NEVER.isdisjoint(segments[:-1])
+    )
+
+
 def folder_prefix(folder: str) -> str:
     """What the paths in a folder begin with; the empty folder is the root."""
     return f"{folder}/" if folder else ""

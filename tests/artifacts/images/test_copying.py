@@ -16,7 +16,8 @@ from tests.artifacts.images.server import Answer, RegistryRequest, passing, scri
 from tests.artifacts.images.support import Said
 from tests.support.aws import Endpoint
 from tests.support.aws.ecr import INDEXES, MANIFEST, Image, Repository, digest_of
-from toolkit.artifacts.images import RegistryAddress, SecretText, copy_image
+from toolkit.artifacts.images import RegistryAddress, SecretText
+from toolkit.artifacts.images.copying import copy_image
 from toolkit.errors import LockLost, Missing, Refused, RegistryError, TagTaken, ToolkitError
 from toolkit.ports import registry as port
 

@@ -1,12 +1,12 @@
 """Container images: built by docker, podman or buildah where they are usable, else by ourselves,
-and pushed to a registry.
+and pushed to a registry. What only a build needs is loaded by it: to know what a build takes of a
+folder, a check of rules.toml comes here, too.
 """
 
 import os
 from typing import Any
 
-from toolkit.artifacts.images.bases import same_labels
-from toolkit.artifacts.images.copying import copy_image
+from toolkit.artifacts.images.probes import Engine, engine
 from toolkit.artifacts.images.types import BUILT_IN, Builder, BuildLog, Pushed, Recipe
 from toolkit.errors import Refused
 from toolkit.ports.registry_address import RegistryAddress, SecretText
@@ -21,9 +21,8 @@ __all__ = [
     "SecretText",
     "builder",
     "check_recipe",
-    "copy_image",
     "image_config",
-    "same_labels",
+    "working_engine",
 ]
 
 ENGINES = ("docker", "podman", "buildah")
@@ -34,26 +33,35 @@ def builder(name: str | None = None) -> Builder:
 
     A name, or TOOLKIT_BUILDER, forces one: Refused if it is not usable.
     """
-    from toolkit.artifacts.images.builtin import BuiltIn
-    from toolkit.artifacts.images.engines import engine, engine_builder
+    chosen = working_engine(name)
+    if chosen is None:
+        from toolkit.artifacts.images.builtin import BuiltIn
 
+        return BuiltIn()
+    from toolkit.artifacts.images.engines import engine_builder
+
+    return engine_builder(chosen)
+
+
+def working_engine(name: str | None = None) -> Engine | None:
+    """What that builder is, None for the built-in one: nothing is loaded that builds."""
     name = name or os.environ.get("TOOLKIT_BUILDER") or None
     if name is not None and name not in (*ENGINES, BUILT_IN):
         raise Refused(f"`{name}` builds no images", f"use one of {', '.join((*ENGINES, BUILT_IN))}")
     if name == BUILT_IN:
-        return BuiltIn()
+        return None
     if name is None:
         for candidate in ENGINES:
             installed = engine(candidate)
             if installed and installed.usable():
-                return engine_builder(installed)
-        return BuiltIn()
+                return installed
+        return None
     installed = engine(name)
     if installed is None:
         raise Refused(f"{name} is not installed", f"install {name}")
     if not installed.usable():
         raise Refused(f"{name} does not answer", f"see `{name} info`, or use another builder")
-    return engine_builder(installed)
+    return installed
 
 
 def check_recipe(recipe: Recipe, builder_name: str) -> None:

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from msgspec import Struct
-
 from toolkit.artifacts.images.bases import same_labels
 from toolkit.artifacts.images.builtin import context_folder, dockerfile_text, dockerignore_text
+from toolkit.artifacts.images.probes import PROBE_S, Engine
 from toolkit.artifacts.images.types import Builder, BuildLog, Pushed, Recipe, pushed
 from toolkit.errors import ProgramFailed, TagTaken
 from toolkit.formats.build_stages import declared
@@ -22,29 +21,6 @@ from toolkit.formats.dockerfile import parse
 from toolkit.ports import process
 from toolkit.ports.registry import connected
 from toolkit.ports.registry_address import RegistryAddress
-
-PROBE_S = 2.0
-PROBES = {
-    "docker": ("version", "--format", "{{.Server.Version}}"),
-    "podman": ("info",),
-    "buildah": ("info",),
-}
-"""What each engine is asked to find out whether it works."""
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-DOCKER = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
-CONTAINERS = (
-    "XDG_RUNTIME_DIR",
-    "XDG_DATA_HOME",
-    "CONTAINER_HOST",
-    "CONTAINERS_CONF",
-    "CONTAINERS_REGISTRIES_CONF",
-    "CONTAINERS_STORAGE_CONF",
-    "STORAGE_DRIVER",
-    "BUILDAH_ISOLATION",
-)
-"""What an engine may know of our environment besides what every child may: docs/images.md lists
-it.
-"""
 
 _COPIED_SETTINGS = (
     "auths",
@@ -58,36 +34,6 @@ _LINKED_FOLDERS = ("contexts", "cli-plugins", "buildx")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ERROR = re.compile(r"(?:\S+ )?(?:error|failed|denied|cannot|fatal)\b", re.IGNORECASE)
 _LONGEST_REASON = 300
-
-
-class Engine(Struct, frozen=True):
-    """An installed program: its name, its path, the arguments that probe whether it is usable, and
-    the environment variables that it gets.
-    """
-
-    name: str
-    path: str
-    probe: tuple[str, ...]
-    variables: tuple[str, ...]
-
-    def usable(self) -> bool:
-        """Whether it answers within two seconds: a docker without its daemon does not."""
-        return process.run([self.path, *self.probe], "/", self.environment(), PROBE_S).code == 0
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """The environment of its process."""
-        passed = {
-            name: os.environ[name] for name in (*self.variables, *PROXIES) if name in os.environ
-        }
-        return process.child_environment(**passed, **more)
-
-
-def engine(name: str) -> Engine | None:
-    """The engine of this name if it is installed, None if it is not."""
-    path = process.which(name)
-    if not path:
-        return None
-    return Engine(name, path, PROBES[name], DOCKER if name == "docker" else CONTAINERS)
 
 
 def engine_builder(installed: Engine) -> Builder:

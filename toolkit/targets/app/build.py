@@ -168,7 +168,7 @@ def _built_once(
 
 def _readable(source: _Built, recipe: "Recipe", report: Report) -> "RegistryAddress | None":
     """The way to the image that another step has built; None where it cannot be taken there."""
-    from toolkit.artifacts.images import same_labels
+    from toolkit.artifacts.images.bases import same_labels
 
     problem = "someone else has pushed another one there"
     try:
@@ -189,7 +189,8 @@ def _copy_image(
     report: Report,
 ) -> str:
     """Copy the image of this digest into the job's repository."""
-    from toolkit.artifacts.images import copy_image, same_labels
+    from toolkit.artifacts.images.bases import same_labels
+    from toolkit.artifacts.images.copying import copy_image
 
     (digest, origin), recipe, call = source, build_recipe(job, ports, state), push_call(state)
     what = {**call.what, "from": f"{origin.host}/{origin.repository}@{digest}"}
