@@ -404,7 +404,7 @@ def test_each_deployment_can_be_looked_at_and_one_that_is_stopped_is_rolled_back
 def test_an_unknown_task_definition_is_refused(cloud: Cloud, aws: Aws) -> None:
     cloud.emulator.push("app", "v1", serving("one"))
     create(aws, define(aws, f"{REPOSITORY}:v1"))
-    with pytest.raises(Exception, match="Unable to describe task definition"):
+    with pytest.raises(Exception, match="TaskDefinition not found"):
         aws.write("ecs", "update_service", cluster="c", service="s", taskDefinition="nope:7")
 
 

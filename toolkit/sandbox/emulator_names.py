@@ -33,6 +33,7 @@ NAMES = {
     "ministack.services.ecs._ACTION_MAP": "the calls about service deployments are added",
     "ministack.services.ecs._create_service": "replaced: each deployment is remembered",
     "ministack.services.ecs._update_service": "replaced: each deployment is remembered",
+    "ministack.services.ecs._run_task": "replaced: task definitions are refused as by ECS",
     "ministack.services.ecs._delete_service": "a provisional service gives way to a stack's",
     "ministack.services.ecs._make_deployment": "replaced: a first deployment takes its time, too",
     "ministack.services.ecs._reconcile_service_tasks": "a stopped deployment's tasks end",

@@ -952,12 +952,12 @@ def _in_all_accounts(find: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def correct_services() -> None:
-    """Make a first deployment take its time, require that a task definition exists, and remember
-    each deployment.
+    """Make a first deployment take its time, refuse task definitions as ECS does, and remember each
+    deployment.
     """
     from ministack.services import ecs
 
-    plain = ecs._make_deployment
+    plain, run_task = ecs._make_deployment, ecs._run_task
 
     def make_deployment(*args: Any, **options: Any) -> Any:
         return {
@@ -966,6 +966,9 @@ def correct_services() -> None:
             "rolloutStateReason": "",
         }
 
+    def run_known_task(data: dict[str, Any]) -> Any:
+        return _definition_refusal(data.get("taskDefinition", "")) or run_task(data)
+
     deployments = _ServiceDeployments()
     ecs._make_deployment = make_deployment
     ecs._create_service = deployments.recording(ecs._create_service)
@@ -973,11 +976,28 @@ def correct_services() -> None:
     ecs._ACTION_MAP |= {
         "CreateService": ecs._create_service,
         "UpdateService": ecs._update_service,
+        # Only the call: a service goes on with a task definition that is inactive by now.
+        "RunTask": run_known_task,
         "ListServiceDeployments": deployments.list,
         "DescribeServiceDeployments": deployments.describe,
         "DescribeServiceRevisions": deployments.describe_revisions,
         "StopServiceDeployment": deployments.stop,
     }
+
+
+def _definition_refusal(named: str) -> Any:
+    """What ECS answers where a task definition is unknown or inactive; None for one that it
+    takes.
+    """
+    from ministack.core.responses import error_response_json
+    from ministack.services import ecs
+
+    definition = ecs._task_defs.get(ecs._resolve_td_key(named))
+    if definition is None:
+        return error_response_json("ClientException", "TaskDefinition not found.", 400)
+    if definition.get("status") != "ACTIVE":
+        return error_response_json("ClientException", "TaskDefinition is inactive", 400)
+    return None
 
 
 class _Deployment:
@@ -1094,14 +1114,13 @@ class _ServiceDeployments:
         self, handler: Callable[[dict[str, Any]], Any]
     ) -> Callable[[dict[str, Any]], Any]:
         """The handler of a call that may begin a deployment, which is remembered."""
-        from ministack.core.responses import error_response_json
-        from ministack.services import ecs
 
         def handle(data: dict[str, Any]) -> Any:
-            definition = data.get("taskDefinition")
-            if definition and ecs._resolve_td_key(definition) not in ecs._task_defs:
-                message = "Unable to describe task definition."
-                return error_response_json("ClientException", message, 400)
+            refusal = None
+            if data.get("taskDefinition"):
+                refusal = _definition_refusal(data["taskDefinition"])
+            if refusal is not None:
+                return refusal
             before = _primary(_service(data))
             answer = handler(data)
             service = _service(data)
