@@ -61,6 +61,7 @@ UNNAMED = {
     "image",
     "interval",
     "lock_timeout",
+    "message",
     "name",
     "profile",
     "retry",

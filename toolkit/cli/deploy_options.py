@@ -40,6 +40,15 @@ class DeployOptions(Struct, frozen=True):
     no_hooks: bool = False
     only_build: bool = False
     skip_build: bool = False
+    message: str | None = None
+    """Why, in the person's words, in one line; None where nobody said."""
+
+
+def message_option(command: Command) -> Command:
+    """Add the option that says why."""
+    return click.option(
+        "-m", "--message", metavar="TEXT", help="Why: kept with the run, and shown by history."
+    )(command)
 
 
 def add(command: Command) -> Command:
@@ -58,7 +67,7 @@ def add(command: Command) -> Command:
         ),
     ):
         command = option(command)
-    return add_with(options.environments)(command)
+    return add_with(options.environments)(message_option(command))
 
 
 def add_with(environment: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -143,9 +152,30 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
         "rules": options.inherited(ctx, "rules", arguments.pop("rules")),
         "environments": options.inherited_environments(ctx, arguments.pop("env")),
     }
+    message = arguments.pop("message", None)
+    if message is not None:
+        fields["message"] = _one_line(message)
     for name in DeployOptions.__struct_fields__:
-        if name not in fields:
+        if name not in fields and name != "message":
             fields[name] = arguments.pop(name, False)
     if fields["only_build"] and fields["skip_build"]:
         raise UsageError("--only-build and --skip-build cannot be combined", "leave one out")
     return DeployOptions(**fields)
+
+
+def _one_line(message: str) -> str:
+    """A message in one line: those of commits have several. Raises UsageError for one that is
+    empty, too long, or has characters that no text has.
+    """
+    from toolkit.record.history import MESSAGE_MOST  # help loads nothing of it
+
+    words = " ".join(message.split())
+    if not words:
+        raise UsageError("invalid --message: it is empty", "say why, or leave it out")
+    if len(words) > MESSAGE_MOST:
+        problem = f"invalid --message: it has {len(words):,} characters"
+        raise UsageError(problem, f"say it in {MESSAGE_MOST:,}")
+    if not words.isprintable():
+        problem = "invalid --message: it has control characters, or is not UTF-8"
+        raise UsageError(problem, "use plain text")
+    return words

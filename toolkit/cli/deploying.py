@@ -44,6 +44,7 @@ from toolkit.operations import Job, JobAction, Outcome, Preview, RunResult, Verd
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
+from toolkit.record.history import MESSAGE
 from toolkit.run.events import Events, Notice
 from toolkit.run.request import RunRequest
 from toolkit.run.stop import Stop
@@ -240,6 +241,8 @@ def run(command: str, common: DeployOptions, request: DeployRequest, git: Git | 
     with terminal(command, common, (*prepared.jobs, *prepared.standby)) as control:
         judge = Judge(agreed.proofs, ports, prepared.standby)
         facts = {"alarms": gates.pack_baselines(agreed.proofs), "plan": request.plan}
+        if common.message is not None:
+            facts[MESSAGE] = redactor()(common.message)
         started = replace(
             control.request(agreed.run, prepared.rules, ports, still, judge),
             facts=facts,
@@ -428,8 +431,8 @@ class Control:
     def request(
         self, run: str, rules: Rules, ports: Ports, still: Callable[[Job], None], judge: Judge
     ) -> RunRequest:
-        """How the run is to be carried out. Its command line is kept in the journal: nothing secret
-        is ever given there.
+        """How the run is to be carried out. Its command line is kept in the journal, without what
+        looks like a secret.
         """
 
         def may_begin(job: Job) -> None:
@@ -437,6 +440,7 @@ class Control:
             judge.before(job)
 
         common = self._common
+        redact = redactor()
         words = click.get_current_context().meta.get(COMMAND_LINE, [self._command])
         self._rules, self._resume_command = rules, NextCommand("resume", (run,))
         return RunRequest(
@@ -445,11 +449,11 @@ class Control:
             events=self.events,
             ask=self.ask,
             stop=self.stop,
-            command=["toolkit", *words],
+            command=["toolkit", *map(redact, words)],
             parallel=common.parallel,
             fail_fast=common.fail_fast,
             lock_timeout_s=common.lock_timeout,
-            redact=redactor(),
+            redact=redact,
             still=may_begin,
             verify=judge.after,
             checked=not common.no_checks,

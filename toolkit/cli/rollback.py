@@ -35,6 +35,7 @@ repository. A deployment in progress is stopped."""
     help="The version to restore, or the run that deployed it.",
 )
 @click.option("--list", "as_list", is_flag=True, help="Only list the good versions.")
+@deploy_options.message_option
 @deploy_options.add_with(options.environment)
 @click.pass_context
 def rollback(

@@ -17,6 +17,7 @@ from toolkit.operations import GOOD, Job, Location, Verdict
 from toolkit.ports import processes
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.ports import Ports
+from toolkit.record.history import message_of
 from toolkit.record.journal import (
     EntryState,
     Journal,
@@ -310,7 +311,11 @@ def _open_run(
         }
         with suppress(ToolkitError):  # each step says what it could not do
             deploy.warm_clients(state.jobs, ports)
-        yield StoredRunJournal(store, journal, ledgers, locations, ports.clock, request.redact)
+        run_journal = StoredRunJournal(
+            store, journal, ledgers, locations, ports.clock, request.redact
+        )
+        run_journal.message = message_of(state.facts)
+        yield run_journal
     except Exception:
         resume_it = NextCommand("resume", (request.run,))
         request.tell((f"run {request.run} is left open; continue with:", resume_it))

@@ -25,6 +25,10 @@ from toolkit.record.state import Store
 
 LOGS = "logs"
 STOPPED = (129, 130, 143)
+MESSAGE, MESSAGE_MOST = "message", 1000
+"""The fact of a run that says why, in the words of who began it, and how many characters it may
+have: no more are read, for it may be a colleague's.
+"""
 SEARCHED = 500
 """How many runs `good_deploys` looks through, the newest first."""
 
@@ -59,6 +63,8 @@ class Summary(Struct, frozen=True):
     """Whether what it begins stands in the record."""
     several: tuple[str, ...] = ()
     """Its environments, where it has several: then `environment` is None."""
+    message: str = ""
+    """Why, in the words of who began it."""
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -134,8 +140,14 @@ def summarize(run: str, entries: Sequence[JournalEntry], alive: bool) -> Summary
         open=tuple(step for step in begun if step not in builds),
         host=_string(journal.last_writer(entries).get("host")) or "",
         in_record=first.get(IN_RECORD) is True and not taken_back,
+        message=message_of(first),
         before={step: recorded for step, recorded in recorded_runs.items() if recorded},
     )
+
+
+def message_of(facts: Mapping[str, Any]) -> str:
+    """The message in the facts of a run's first line, empty if there is none. Pure."""
+    return (_string(facts.get(MESSAGE)) or "")[:MESSAGE_MOST]
 
 
 def _step_verdicts(

@@ -89,6 +89,8 @@ class Record(legacy.LegacyEntry, frozen=True):
     doubted: bool = False
     seen: Text = ""
     """When a later deploy found that it still is what runs; empty: none has since `when`."""
+    message: Text = ""
+    """Why, in the words of who began its run."""
     project: Text = ""
     """The project's name in rules.toml, where a bucket is shared: two projects may have put their
     records into one place.

@@ -42,6 +42,8 @@ class StoredRunJournal:
             redact,
         )
         self._locations = locations
+        self.message = ""
+        """Why, in the words of who began the run: for the record."""
 
     def log(self, step: str) -> StepLog:
         """The log of one step; a later process appends to it."""
@@ -120,6 +122,7 @@ class StoredRunJournal:
             settings=live.settings or "",
             who=f"{processes.user()}@{processes.current_process().host}",
             writes=targets.kind(job.kind).writes(job.settings),
+            message=self.message,
         )
 
 

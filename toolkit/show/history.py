@@ -7,9 +7,11 @@ from toolkit.operations import RunStatus
 from toolkit.show.run import verdict_word
 from toolkit.show.style import Role, marked
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, line, quote, wrapped
+from toolkit.show.text import clipped, line, quote, shortened, wrapped
 
 WIDTH = 80
+STEPS_MOST = 16
+"""How wide the steps are in a table that has messages."""
 ROLES = {
     RunStatus.SUCCEEDED: Role.GOOD,
     RunStatus.UNCHANGED: Role.GOOD,
@@ -30,13 +32,27 @@ def runs(summaries: Sequence[Any], width: int = WIDTH, this_host: str = "") -> s
     if not summaries:
         return "No runs are recorded here yet."
     headers = ("run", "status", "environment", "by", "steps")
-    rows: list[tuple[str, str, str, str, str]] = []
+    rows: list[tuple[str, ...]] = []
     for summary in summaries:
         environment, author = _environments(summary), line(_author(summary, this_host))
         steps = ", ".join(line(step) for step, _, _ in summary.steps) or "-"
         rows.append((line(summary.run), _status(summary), environment, author, steps))
+    messages = [line(summary.message) for summary in summaries]
+    if any(messages):
+        return _with_messages(headers, rows, messages, width)
     space = room(rows, headers, 4, width)
     return table(headers, [(*row[:4], clipped(row[4], space)) for row in rows])
+
+
+def _with_messages(
+    headers: Sequence[str], rows: Sequence[tuple[str, ...]], messages: Sequence[str], width: int
+) -> str:
+    """The table with one more column: why. The steps give way to it."""
+    rows = [(*row[:4], clipped(row[4], STEPS_MOST)) for row in rows]
+    rows = [(*row, message) for row, message in zip(rows, messages, strict=True)]
+    headers = (*headers, "message")
+    space = room(rows, headers, 5, width)
+    return table(headers, [(*row[:5], shortened(row[5], space)) for row in rows])
 
 
 def _status(summary: Any) -> str:
@@ -62,6 +78,9 @@ def run(summary: Any, steps: Sequence[tuple[str, str, str]], this_host: str = ""
     status = _status(summary)
     if summary.exit is not None:
         status += f" (exit {summary.exit})"
+    message: list[str] = []
+    if summary.message:
+        message.append(f"message     {line(summary.message)}")
     lines = [
         f"run         {line(summary.run)}",
         f"status      {status}",
@@ -69,6 +88,7 @@ def run(summary: Any, steps: Sequence[tuple[str, str, str]], this_host: str = ""
         f"environment {_environments(summary)}",
         f"commit      {line(summary.commit or '-')}",
         f"by          {line(_author(summary, this_host))}",
+        *message,
         f"started     {line(summary.started)}",
         f"ended       {line(summary.ended or '-')}",
     ]
@@ -104,6 +124,7 @@ def _summary_document(summary: Any) -> dict[str, Any]:
         "commit": summary.commit,
         "user": summary.user,
         "host": summary.host or None,
+        "message": summary.message or None,
         "started": summary.started,
         "ended": summary.ended,
         "steps": [

@@ -34,6 +34,8 @@ class DeployRow(Protocol):
     @property
     def who(self) -> str: ...
     @property
+    def message(self) -> str: ...
+    @property
     def origin(self) -> str: ...
 
 
@@ -160,4 +162,5 @@ def _record(record: DeployRow | None) -> dict[str, Any] | None:
         "verdict",
         "who",
     )
-    return {name: getattr(record, name) for name in names}
+    document = {name: getattr(record, name) for name in names}
+    return {**document, "message": record.message or None}
