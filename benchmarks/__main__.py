@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from benchmarks import deploys, growth, health, others, records, repository, schedule
+from benchmarks import deploys, functions, growth, health, others, records, repository, schedule
 from benchmarks.timing import interleaved, ms
 from toolkit.impact.matcher import Matcher
 
@@ -98,6 +98,7 @@ def rows(folder: Path, runs: int, history: Path | None, node_modules: Path | Non
     yield from scheduling()
     yield from replay(repository.long_history(folder / "history", 10_000), "generated")
     yield from deploys.rows(folder / "deploys", TOOLKIT)
+    yield from functions.rows(folder / "functions", TOOLKIT)
     yield from health.rows(folder / "health", TOOLKIT)
     if history is not None:
         yield from replay(history, history.name)

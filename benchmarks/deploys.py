@@ -146,7 +146,7 @@ def sandbox(folder: Path, toolkit: list[str]) -> Iterator[Row]:
     for name, text in files.items():
         (repo / name).parent.mkdir(exist_ok=True)
         (repo / name).write_text(text)
-    _commit(repo)
+    commit(repo)
     env = {**os.environ, "TOOLKIT_STATE_DIR": str(folder / "state")}
     up = subprocess.run(
         [*toolkit, "sandbox", "up", "--json"], cwd=repo, env=env, check=True, capture_output=True
@@ -157,7 +157,7 @@ def sandbox(folder: Path, toolkit: list[str]) -> Iterator[Row]:
         for text in ("one", "two"):
             (repo / "app" / "version").write_text(text)
             (repo / "app" / "wait.sh").write_text(f"{files['app/wait.sh']}# {text}\n")
-            tags.append(_commit(repo))
+            tags.append(commit(repo))
             subprocess.run(
                 [*toolkit, "deploy-app", "--yes", "-q"],
                 cwd=repo,
@@ -193,11 +193,12 @@ def repo_of(folder: Path, names: list[str], more: str = "") -> Path:
         RULES + "".join(APP.format(name=name) + more for name in names)
     )
     repository.git(repo, "init", "-q")
-    _commit(repo)
+    commit(repo)
     return repo
 
 
-def _commit(repo: Path) -> str:
+def commit(repo: Path) -> str:
+    """Commit all that is there; the commit."""
     repository.git(repo, "add", "-A")
     repository.git(repo, "commit", "-q", "--allow-empty", "-m", "change")
     done = subprocess.run(

@@ -207,7 +207,10 @@ def names(folder: Path, line: str, shell: str = "zsh") -> list[str]:
 @pytest.mark.parametrize(
     ("line", "answers"),
     [
-        ("toolkit d", ["diff", "deploy", "deploy-app", "deploy-stack", "doctor"]),
+        (
+            "toolkit d",
+            ["diff", "deploy", "deploy-app", "deploy-stack", "deploy-function", "doctor"],
+        ),
         ("toolkit deploy ", ["app", "jobs/night", "network", "infra"]),
         ("toolkit deploy app ", ["jobs/night", "network", "infra"]),
         ("toolkit deploy-app ", ["app"]),

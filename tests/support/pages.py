@@ -283,6 +283,17 @@ def _commands_of(
             yield from _commands_of(result, (*path, name))
 
 
+def _structs_of(
+    definition: dict[str, Any], definitions: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The keys that hold a table of their own, each with what is in that."""
+    for key, value in definition["properties"].items():
+        for one in (value, *value.get("anyOf", ())):
+            struct = definitions.get(one.get("$ref", "").rpartition("/")[2], {})
+            if "properties" in struct:
+                yield key, struct
+
+
 def rules_reference() -> str:
     """Every key of rules.toml, from its schema."""
     document = schema()
@@ -309,12 +320,9 @@ def rules_reference() -> str:
             _sentence(definitions[kind]),
             _table(definitions[kind]),
         ]
-        if kind == "app":
-            parts += [
-                "### `build` of an app\n",
-                _sentence(definitions["Build"]),
-                _table(definitions["Build"]),
-            ]
+        article = "an" if kind[0] in "aeiou" else "a"
+        for key, struct in _structs_of(definitions[kind], definitions):
+            parts += [f"### `{key}` of {article} {kind}\n", _sentence(struct), _table(struct)]
     parts += ["## `[[rules]]`\n", _sentence(definitions["Rule"]), _table(definitions["Rule"])]
     for name in CheckTypeName:
         local = definitions[f"check-{name}"]

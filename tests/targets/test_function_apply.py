@@ -25,9 +25,10 @@ from toolkit.errors import (
     Throttled,
 )
 from toolkit.operations import JobAction, Location, RecordedDeploy
+from toolkit.targets.function import image
 from toolkit.targets.function.kind import kind as function
 from toolkit.targets.function.options import FunctionRestore
-from toolkit.targets.function.settings import Build, Image, S3Object
+from toolkit.targets.function.settings import FunctionBuild, FunctionImage, S3Object
 
 UPDATE, PUBLISH, MOVE = "lambda:UpdateFunctionCode", "lambda:PublishVersion", "lambda:UpdateAlias"
 ALL = [UPDATE, PUBLISH, MOVE]
@@ -224,7 +225,7 @@ def test_a_function_that_does_not_exist_is_missing(stage: FunctionStage) -> None
 
 @pytest.mark.parametrize(
     ("package", "settings"),
-    [("Image", {}), ("Zip", {"source": None, "image": Image(repository="mail")})],
+    [("Image", {}), ("Zip", {"source": None, "image": FunctionImage(repository="mail")})],
 )
 def test_code_of_another_sort_than_the_functions_is_refused(
     aws_endpoint: Endpoint, tmp_path: Path, package: str, settings: dict[str, Any]
@@ -555,7 +556,7 @@ def test_an_object_of_s3_is_deployed_until_it_changes(stage: FunctionStage) -> N
     assert stage.alias == "3"
 
 
-IMAGE = {"source": None, "image": Image(repository="mail", context="image")}
+IMAGE = {"source": None, "image": FunctionImage(repository="mail", context="image")}
 PUSH = "ecr:PutImage"
 
 
@@ -579,10 +580,10 @@ def test_an_image_is_built_pushed_and_deployed_by_its_digest(imaged: FunctionSta
     report = imaged.applied(job)
     assert report.prepared == [PUSH, PUBLISH]
     assert imaged.look(report, job).verdict == "succeeded"
-    [image] = imaged.endpoint.ecr.repositories["mail"].images.values()
-    assert image.tags == [COMMIT]
+    [pushed] = imaged.endpoint.ecr.repositories["mail"].images.values()
+    assert pushed.tags == [COMMIT]
     [update] = imaged.endpoint.calls.of(UPDATE)
-    assert update.params["ImageUri"].endswith(f"/mail@{image.digest}")
+    assert update.params["ImageUri"].endswith(f"/mail@{pushed.digest}")
     assert imaged.preview(imaged.job(IMAGE, run="r2", token="t-2")).unchanged
 
 
@@ -600,15 +601,39 @@ def test_an_image_that_is_there_is_not_built_again(imaged: FunctionStage) -> Non
 
 def test_an_image_that_was_built_in_another_way_is_refused(imaged: FunctionStage) -> None:
     imaged.applied(imaged.job(IMAGE))
-    image = Image(repository="mail", context="image", args={"A": "1"})
+    other = FunctionImage(repository="mail", context="image", args={"A": "1"})
     with pytest.raises(Refused, match="was built in another way"):
-        imaged.preview(imaged.job({"source": None, "image": image}))
+        imaged.preview(imaged.job({"source": None, "image": other}))
+
+
+def test_an_image_that_somebody_else_has_pushed_meanwhile_is_used_if_it_was_built_alike(
+    imaged: FunctionStage,
+) -> None:
+    imaged.endpoint.ecr.repository("mail", immutable=True)
+
+    def push() -> None:
+        (imaged.folder / "image" / "index.py").write_text("theirs")
+        image.built_image(imaged.job(IMAGE), imaged.ports, imaged.report())
+        (imaged.folder / "image" / "index.py").write_text("one")
+
+    report = Report(clock=imaged.clock, on_event=during(PUSH, push))
+    imaged.applied(imaged.job(IMAGE), report)
+    assert any("someone else has pushed image" in line for line in report.of("log"))
+    [pushed] = imaged.endpoint.ecr.repositories["mail"].images.values()
+    [update] = imaged.endpoint.calls.of(UPDATE)
+    assert update.params["ImageUri"].endswith(f"/mail@{pushed.digest}")
+
+
+def test_a_dockerfile_that_cannot_be_built_here_is_refused_before(imaged: FunctionStage) -> None:
+    (imaged.folder / "image" / "Dockerfile").write_text("FROM scratch\nRUN make\n")
+    with pytest.raises(Refused, match="RUN"):
+        imaged.preview(imaged.job(IMAGE))
 
 
 def test_a_repository_that_is_not_there_is_missing(imaged: FunctionStage) -> None:
-    image = Image(repository="gone", context="image")
+    other = FunctionImage(repository="gone", context="image")
     with pytest.raises(Missing, match="gone"):
-        imaged.preview(imaged.job({"source": None, "image": image}))
+        imaged.preview(imaged.job({"source": None, "image": other}))
 
 
 def test_the_permissions_follow_what_the_code_comes_from(stage: FunctionStage) -> None:
@@ -644,7 +669,7 @@ def built(stage: FunctionStage, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     (stage.folder / "build.sh").chmod(0o755)
     monkeypatch.setenv("TEAM_ANSWER", "canary")
     monkeypatch.setenv("OTHER", "secret")
-    build = Build(command=("./build.sh",), output="dist", pass_env=("TEAM_*",))
+    build = FunctionBuild(command=("./build.sh",), output="dist", pass_env=("TEAM_*",))
     return {"source": None, "build": build}
 
 

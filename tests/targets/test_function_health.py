@@ -32,8 +32,7 @@ from toolkit.targets.function.kind import kind
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 COMMIT = "c0ffee" + "0" * 34
 LOGS = (
-    "fix what its log says, and deploy the stack that it is in; its log: aws logs tail"
-    " /aws/lambda/mail --since 1h"
+    "fix what its log says, and deploy it again; its log: aws logs tail /aws/lambda/mail --since 1h"
 )
 
 

@@ -45,7 +45,8 @@ LOOK_AGAIN_S = 10
 """What was not there after so long, never arrived: AWS may take a few seconds to show what it has
 accepted.
 """
-BETWEEN_LOOKS_S = 1
+FIRST_LOOK_S, BETWEEN_LOOKS_S = 0.25, 1.0
+"""How long to wait before the first look at what Lambda does, and between later ones."""
 ATTEMPTS = 2
 """How often a write is made that is refused because somebody else has written in between."""
 
@@ -231,13 +232,15 @@ class _FunctionDeploy:
         and where the change that we made has failed.
         """
         began, clock = self._ports.clock.elapsed(), self._ports.clock
+        pause = FIRST_LOOK_S
         while is_busy(function):
             if clock.elapsed() - began > self._job.deadline_s:
                 raise Refused(
                     f"function {self._name} is still being changed", "see what Lambda reports"
                 )
             self._report.phase(f"waiting for Lambda to update {self._name}")
-            self._report.wait(BETWEEN_LOOKS_S)
+            self._report.wait(pause)
+            pause = min(2 * pause, BETWEEN_LOOKS_S)
             function = self._read()
         mine = self._report.receipt.get("latest")
         if function.update == "Failed" and mine and function.sha256 == mine:
@@ -275,6 +278,7 @@ class _FunctionDeploy:
     def _ready(self, version: Function) -> Function:
         """The version once it can be called. Raises Refused where it never can."""
         began, clock = self._ports.clock.elapsed(), self._ports.clock
+        pause = FIRST_LOOK_S
         while version.state == "Pending":
             if clock.elapsed() - began > self._job.deadline_s:
                 raise Refused(
@@ -282,7 +286,8 @@ class _FunctionDeploy:
                     "see what Lambda reports",
                 )
             self._report.phase(f"waiting for version {version.version}: {version.reason}")
-            self._report.wait(BETWEEN_LOOKS_S)
+            self._report.wait(pause)
+            pause = min(2 * pause, BETWEEN_LOOKS_S)
             again = functions.function(self._aws, self._name, version.version)
             if again is None:
                 raise Refused(f"version {version.version} of {self._name} has been deleted")

@@ -9,12 +9,12 @@ from toolkit.ports.cdk_environment import handed_on
 from toolkit.ports.commands import Command, Surroundings
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import Report
-from toolkit.targets.function.settings import Build
+from toolkit.targets.function.settings import FunctionBuild
 
 
 def find(job: Job, root: str) -> Command:
     """The command; nothing is started. Raises Refused where it does not exist."""
-    settings: Build = job.settings.build
+    settings: FunctionBuild = job.settings.build
     passed = handed_on(settings.pass_env, os.environ)
     around = Surroundings(job.target, settings.folder, passed, commands.job_facts(job))
     return commands.find(around, settings.command, root)

@@ -204,7 +204,7 @@ def error_finding(name: str, failed: float, calls: float) -> Finding:
     cause = f"{share * 100:.1f} % of the calls in the last hour failed"
     status = HealthStatus.FAILING if share >= FAILING else HealthStatus.WARNING
     command = ShellCommand("aws logs tail", (f"/aws/lambda/{name}", "--since", "1h"))
-    fix = ("fix what its log says, and deploy the stack that it is in; its log:", command)
+    fix = ("fix what its log says, and deploy it again; its log:", command)
     return Finding("errors", status, detail, None, cause, fix)
 
 

@@ -15,7 +15,7 @@ from toolkit.ports.ports import Ports
 from toolkit.targets.base import Report
 from toolkit.targets.function.code import Code
 from toolkit.targets.function.marks import content_mark
-from toolkit.targets.function.settings import Image, dockerfile
+from toolkit.targets.function.settings import FunctionImage, dockerfile
 
 if TYPE_CHECKING:
     from toolkit.artifacts.images import Recipe, RegistryAddress
@@ -26,18 +26,20 @@ BUILD_LABEL = "toolkit.build"
 
 def existing_image(job: Job, ports: Ports) -> Code | None:
     """The image that has the version's name; None if it has to be built. Raises Missing for a
-    repository that does not exist, Refused where the image was built in another way.
+    repository that does not exist, Refused where the image was built in another way, or cannot be
+    built here.
     """
+    from toolkit.artifacts.images import builder, check_recipe, image_config
+
     aws, name = ports.aws(job.location), ecr.named(job.settings.image.repository)
     uri = str(ecr.repository(aws, name)["repositoryUri"])
-    digest = ecr.digest(aws, name, job.version.name)
+    digest, recipe = ecr.digest(aws, name, job.version.name), _recipe(job, ports)
     if digest is None:
+        check_recipe(recipe, builder(job.options.builder).name)
         return None
-    from toolkit.artifacts.images import image_config
-
     labels = image_config(_address(aws, uri), digest)["labels"]
     theirs = labels.get(BUILD_LABEL) if isinstance(labels, dict) else None
-    if theirs not in (None, _recipe(job, ports).labels[BUILD_LABEL]):
+    if theirs not in (None, recipe.labels[BUILD_LABEL]):
         raise Refused(
             f"image {job.version.name} is in repository {name.name}, but was built in another way"
             " (`image`, or for another processor)",
@@ -52,10 +54,18 @@ def built_image(job: Job, ports: Ports, report: Report) -> Code:
 
     aws, name = ports.aws(job.location), ecr.named(job.settings.image.repository)
     uri, tag = str(ecr.repository(aws, name)["repositoryUri"]), job.version.name
+    call, image_builder = push_call(job), builder(job.options.builder)
     report.phase(f"building image {tag}")
-    call = push_call(job)
     report.prepare(call.name, **call.what)
-    pushed = builder(None).build_and_push(_recipe(job, ports), _address(aws, uri), tag, report)
+    try:
+        pushed = image_builder.build_and_push(_recipe(job, ports), _address(aws, uri), tag, report)
+    except TagTaken:
+        # Tags are immutable: another machine may have built the same commit in the same way.
+        theirs = existing_image(job, ports)
+        if theirs is None:
+            raise
+        report.log(f"someone else has pushed image {tag}, built in the same way: using it")
+        return theirs
     report.phase("checking the image in the repository")
     for pause in (1, 2, 4, None):
         digest = ecr.digest(aws, name, tag)
@@ -84,19 +94,15 @@ def _code(uri: str, digest: str) -> Code:
 
 def _recipe(job: Job, ports: Ports) -> "Recipe":
     """How the image is built."""
-    from toolkit.artifacts.images import Recipe, builder, check_recipe
+    from toolkit.artifacts.images import Recipe
 
-    image: Image = job.settings.image
+    image: FunctionImage = job.settings.image
     context, file = image.context, dockerfile(image)
     how = [context, file, image.platform, image.target, sorted(image.args.items())]
     labels = {BUILD_LABEL: hashlib.sha256(json.dumps(how).encode()).hexdigest()[:16]}
     if job.version.commit:
         labels["org.opencontainers.image.revision"] = job.version.commit
-    recipe = Recipe(
-        ports.root, context, file, image.platform, image.target, dict(image.args), labels
-    )
-    check_recipe(recipe, builder(None).name)
-    return recipe
+    return Recipe(ports.root, context, file, image.platform, image.target, dict(image.args), labels)
 
 
 def _address(aws: Aws, uri: str) -> "RegistryAddress":

@@ -8,11 +8,19 @@ from toolkit.targets.base import KindOptions, option
 
 
 class FunctionOptions(KindOptions, frozen=True, kw_only=True):
-    """The options of a deploy of a function: consents in advance."""
+    """The options of a deploy of a function: mostly consents in advance."""
 
     adopt: Annotated[
         bool, option("Deploy onto what toolkit has never deployed before.", consent=True)
     ] = False
+    builder: Annotated[
+        str | None,
+        option(
+            "docker, podman, buildah or built-in; the default is the first one found.",
+            "NAME",
+            consent=True,
+        ),
+    ] = None
     reset_weights: Annotated[
         bool,
         option(

@@ -15,7 +15,7 @@ ORIGINS = ("source", "build", "image", "s3")
 _NUMBER = re.compile(r"[0-9]+")
 
 
-class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class FunctionBuild(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the package's files are made."""
 
     command: Annotated[
@@ -35,7 +35,7 @@ class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = ()
 
 
-class Image(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class FunctionImage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A container image, and how it is built."""
 
     repository: Annotated[base.Text, Meta(description="The ECR repository's name.")]
@@ -72,9 +72,11 @@ class FunctionSettings(base.WatchSettings, frozen=True, kw_only=True):
         ),
     ] = None
     build: Annotated[
-        Build | None, Meta(description="A command that makes the files, and their folder.")
+        FunctionBuild | None, Meta(description="A command that makes the files, and their folder.")
     ] = None
-    image: Annotated[Image | None, Meta(description="The container image that is built.")] = None
+    image: Annotated[
+        FunctionImage | None, Meta(description="The container image that is built.")
+    ] = None
     s3: Annotated[S3Object | None, Meta(description="A zip that is in a bucket.")] = None
     alias: Annotated[base.Text, Meta(description="The alias that is moved to the new version.")] = (
         "live"
@@ -96,6 +98,6 @@ def problem(settings: FunctionSettings) -> str | None:
     return None
 
 
-def dockerfile(image: Image) -> str:
+def dockerfile(image: FunctionImage) -> str:
     """The path of its Dockerfile."""
     return image.dockerfile or posixpath.normpath(f"{image.context}/Dockerfile")
