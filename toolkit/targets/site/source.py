@@ -44,18 +44,21 @@ def read_source(root: str, source: str, check: Callable[[], None]) -> dict[str, 
         raise Refused(f"{source} leads out of the repository", "correct `source` in rules.toml")
     real = os.path.realpath(folder)
     found: dict[str, SourceFile] = {}
-    for key, path in _walk(folder, check):
+    for key, path, linked in _walk(folder, check):
         if len(found) == MOST_FILES:
             raise Refused(f"{source} has more than {MOST_FILES:,} files", "deploy it in parts")
-        found[key] = _read(key, path, real, check)
+        leads_out = linked and not files.is_inside(path, real)
+        found[key] = _read(key, path, leads_out, check)
     return found
 
 
-def _walk(folder: str, check: Callable[[], None]) -> Iterator[tuple[str, str]]:
-    """Each file's key and path. Links to folders are followed, but never in a circle."""
-    waiting = [("", folder, frozenset((os.path.realpath(folder),)))]
+def _walk(folder: str, check: Callable[[], None]) -> Iterator[tuple[str, str, bool]]:
+    """Each file's key and path, and whether there is a link on the way. Links to folders are
+    followed, but never in a circle.
+    """
+    waiting = [("", folder, False, frozenset((os.path.realpath(folder),)))]
     while waiting:
-        below, path, above = waiting.pop()
+        below, path, linked, above = waiting.pop()
         check()
         try:
             with os.scandir(path) as listing:
@@ -67,9 +70,10 @@ def _walk(folder: str, check: Callable[[], None]) -> Iterator[tuple[str, str]]:
             if _is_folder(entry):
                 real = os.path.realpath(entry.path)
                 if entry.name not in _NEVER and real not in above:
-                    waiting.append((f"{key}/", entry.path, above | {real}))
+                    is_linked = linked or entry.is_symlink()
+                    waiting.append((f"{key}/", entry.path, is_linked, above | {real}))
             elif entry.name not in _NOISE:
-                yield _checked_key(key), entry.path
+                yield _checked_key(key), entry.path, linked or entry.is_symlink()
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -90,7 +94,7 @@ def _checked_key(key: str) -> str:
     return key
 
 
-def _read(key: str, path: str, real: str, check: Callable[[], None]) -> SourceFile:
+def _read(key: str, path: str, leads_out: bool, check: Callable[[], None]) -> SourceFile:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as file:
@@ -108,7 +112,4 @@ def _read(key: str, path: str, real: str, check: Callable[[], None]) -> SourceFi
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise FileProblem(path=path, reason=reason) from None
-    leads_out = os.path.islink(path) or not path.startswith(real)
-    if leads_out:
-        leads_out = not files.is_inside(path, real)
     return SourceFile(key, path, size, whole.hexdigest(), leads_out)
