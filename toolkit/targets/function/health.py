@@ -185,7 +185,7 @@ def configuration_finding(job: Job, alias: Alias, latest: Function) -> Finding:
         HealthStatus.WARNING,
         f"version {alias.version} has an earlier one",
         iso_utc(latest.modified),
-        f"the function has another configuration now, and alias {alias.name} does not lead to that yet",
+        f"the function has another configuration now, which alias {alias.name} does not lead to",
         ("to publish it:", NextCommand("deploy-function", (job.target,))),
     )
 
