@@ -12,8 +12,7 @@ from toolkit import DISTRIBUTION, __version__, flow, targets
 from toolkit.advice import Advice
 from toolkit.changes.completeness import describe
 from toolkit.changes.detect import look
-from toolkit.cli import account, options, output
-from toolkit.cli.ports import open_ports
+from toolkit.cli import options, output
 from toolkit.errors import GitMissing, Refused
 from toolkit.exits import Exit
 from toolkit.flow.versions import commit_gaps, generated_files
@@ -88,6 +87,8 @@ def _bypassed(
     """Target -> what uses it in a way that its deploys do not reach. `silent`: the answer is for a
     program.
     """
+    from toolkit.cli import account  # only where AWS is asked
+    from toolkit.cli.ports import open_ports
     from toolkit.flow.bypasses import find_bypasses
 
     ports = open_ports(git, project.folder)
