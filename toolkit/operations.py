@@ -75,6 +75,8 @@ class Job(Struct, frozen=True):
     recorded: "RecordedDeploy | None" = None
     """What the record said before; None where nothing is recorded."""
     consumed: tuple[OutputSource, ...] = ()
+    conditional: bool = False
+    """Whether it is only done if the outputs that it uses are other ones by then."""
 
     @property
     def is_build(self) -> bool:

@@ -231,6 +231,7 @@ def _jobs(
             request.restored,
             among,
             rules.targets,
+            part.selection.joining,
         )
         regions = environment.regions if environment else ()
         jobs += with_needs(run_jobs.make_jobs(job_request), graph, regions)
@@ -521,7 +522,7 @@ def _previews(jobs: Sequence[Job], ports: Ports) -> dict[str, Preview]:
     for job, answer in zip(jobs, answers, strict=True):
         if isinstance(answer, Preview):
             previews[job.step] = answer
-        elif not (isinstance(answer, Missing) and job.needs):
+        elif not job.conditional and not (isinstance(answer, Missing) and job.needs):
             raise answer
     return previews
 

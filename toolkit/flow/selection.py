@@ -75,13 +75,15 @@ def environments_of(request: DeployRequest, rules: Rules) -> tuple[str | None, .
 class TargetSelection(Struct, frozen=True):
     """The targets to deploy, groups written out. `left` are those that this run cannot deploy, each
     with the reason; `changed` those that are due only by files that git ignores, with these;
-    `excluded` those that `--without` leaves out.
+    `excluded` those that `--without` leaves out. `joining` are those of the targets that are only
+    deployed if outputs of others change that they use.
     """
 
     targets: tuple[Target, ...]
     left: tuple[tuple[str, str], ...]
     changed: Mapping[str, tuple[str, ...]]
     excluded: tuple[str, ...]
+    joining: frozenset[str] = frozenset()
 
 
 def select(
@@ -117,7 +119,35 @@ def select(
                     f"once that is done, add --without {name}; --without {other} leaves {other}"
                     " out",
                 )
-    return TargetSelection(tuple(chosen), tuple(left), changed, tuple(sorted(every & without)))
+    joining = frozenset[str]()
+    if request.source is None and not _names_single_targets(request, rules):
+        joining = _joining({target.name for target in chosen}, without, rules)
+        chosen += [rules.targets[name] for name in sorted(joining)]
+    excluded = tuple(sorted(every & without))
+    return TargetSelection(tuple(chosen), tuple(left), changed, excluded, joining)
+
+
+def _names_single_targets(request: DeployRequest, rules: Rules) -> bool:
+    """Whether a person has named the targets one by one: then these are all that they want."""
+    names = [resolve_target(name, request.kind, rules) for name in request.targets]
+    return bool(names) and not any(rules.targets[name].members for name in names)
+
+
+def _joining(chosen: set[str], without: set[str], rules: Rules) -> frozenset[str]:
+    """The targets that use outputs of these, also through others, and are not among them."""
+    joining = set[str]()
+    while True:
+        changing = chosen | joining
+        more = {
+            name
+            for name, target in rules.targets.items()
+            if not changing.isdisjoint(targets.kind(target.kind).consumes(target.settings))
+            and targets.kind(target.kind).runnable(target.settings) is None
+        }
+        more -= changing | without
+        if not more:
+            return frozenset(joining)
+        joining |= more
 
 
 def named_targets(

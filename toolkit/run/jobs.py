@@ -1,7 +1,7 @@
 """Turns targets into jobs: one per region, with the environment's variables filled in. Pure."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -115,6 +115,8 @@ class JobRequest(Struct, frozen=True):
     """All locations of the run, where it has others besides these."""
     known: Mapping[str, Target] = {}
     """All targets that there are, for those whose outputs are used."""
+    conditional: Collection[str] = ()
+    """Those of `targets` that are deployed only if the outputs that they use have changed."""
 
 
 def make_jobs(request: JobRequest) -> tuple[Job, ...]:
@@ -153,6 +155,7 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
         options=request.options.get(target.kind) or kind.Options(),
         restore=restore,
         consumed=_consumed(request, kind.consumes(target.settings), variables),
+        conditional=target.name in request.conditional,
     )
 
 

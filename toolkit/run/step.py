@@ -3,7 +3,7 @@ down.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -110,6 +110,8 @@ class StepExecution:
         the end, in any case.
         """
         with self._ended(over), self._concluded():
+            if not self._is_needed():
+                return
             for attempt in range(APPLIES):
                 # A resumed step may be at work: it is looked for before anything is done again.
                 if attempt or self._waited_s is None:
@@ -154,6 +156,8 @@ class StepExecution:
         """
         if self.job.is_build or outcome.verdict is Verdict.SKIPPED:
             return False
+        if self.job.conditional and not self._acted and outcome.verdict is Verdict.UNCHANGED:
+            return False  # nobody has looked at anything but outputs
         if outcome.verdict is not Verdict.CANCELLED or self._acted:
             return True
         return self._announced or self._journal.has_announced(self.job)
@@ -200,6 +204,25 @@ class StepExecution:
                 adopted=resumed,
             )
         )
+
+    def _is_needed(self) -> bool:
+        """Whether the step has to be done. A conditional one does if the outputs that it uses have
+        changed, or if nobody can tell.
+        """
+        job = self.job
+        if not job.conditional or self._waited_s is not None:
+            return True
+        self.phase("checking the outputs that it uses")
+        current: bool | None = None
+        with suppress(CloudError):
+            current = self._kind.uses_current_outputs(job, self._ports)
+        sources = ", ".join(source.target for source in job.consumed)
+        if current:
+            cause = f"the outputs of {sources} that it uses have not changed"
+            self.outcome = Outcome(job.step, job.target, Verdict.UNCHANGED, cause)
+            return False
+        self.tell(f"outputs of {sources} that it uses have changed: it is deployed, too")
+        return True
 
     def _check_basis(self) -> None:
         """Check, right before the effect, that it is still what was agreed to: files may have

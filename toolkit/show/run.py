@@ -104,13 +104,7 @@ def intention(
     longest = max(len(job.step) for job in jobs)
     unchanged = {step for step, preview in previews.items() if preview.unchanged}
     for job in jobs:
-        about = ""
-        if job.is_build:
-            about = _built_for(job, jobs, previews)
-        elif job.step in unchanged:
-            about = "nothing to do"
-        elif job.estimate_s:
-            about = f"about {duration(job.estimate_s)}"
+        about = _about(job, jobs, previews)
         lines.append(f"  {job.step:<{longest}}  {version(job)}  {about}".rstrip())
         if job.step in previews:
             lines += [f"    | {line(planned)}"[:width] for planned in previews[job.step].plan]
@@ -119,6 +113,21 @@ def intention(
             text = f"  {job.undoes} is rolled back to {version(job)} if it does not pass its checks"
             lines += wrapped(text, width, "    ")
     return [*lines, *_warnings(jobs, previews, width)]
+
+
+def _about(job: Job, jobs: Sequence[Job], previews: Mapping[str, Preview]) -> str:
+    """What there is to say of a step that is about to begin, besides its version."""
+    preview = previews.get(job.step)
+    if job.is_build:
+        return _built_for(job, jobs, previews)
+    if job.conditional:
+        sources = ", ".join(line(source.target) for source in job.consumed)
+        return f"only if outputs of {sources} change"
+    if preview is not None and preview.unchanged:
+        return "nothing to do"
+    if job.estimate_s:
+        return f"about {duration(job.estimate_s)}"
+    return ""
 
 
 def _built_for(build: Job, jobs: Sequence[Job], previews: Mapping[str, Preview]) -> str:

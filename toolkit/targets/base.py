@@ -322,6 +322,12 @@ class Kind:
         """The targets whose outputs it uses; they have to be among its `needs`. Pure."""
         return ()
 
+    def uses_current_outputs(self, job: "Job", ports: "Ports") -> bool | None:
+        """Whether what is live was made with the outputs of other targets as they are now; None
+        where nobody can tell. Reads only; raises CloudError for a failed look.
+        """
+        return None
+
     def instructions(self, settings: Any) -> str | None:
         """What a person has to do, where only a person can deploy it."""
         return None

@@ -135,6 +135,12 @@ class SiteKind(base.Kind):
 
         return observe.live(job, ports)
 
+    def uses_current_outputs(self, job: "Job", ports: "Ports") -> bool | None:
+        """By the digest of them that the live release has."""
+        from toolkit.targets.site import observe
+
+        return observe.uses_current_outputs(job, ports)
+
     def outputs(self, job: "Job", ports: "Ports") -> Mapping[str, str]:
         """Its address: `Url`."""
         from toolkit.targets.site import observe

@@ -21,7 +21,7 @@ from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.net import http
 from toolkit.ports.net.policy import CONNECT_TO, Policy, parse_instead
 from toolkit.ports.ports import Ports
-from toolkit.targets.site import preview, state
+from toolkit.targets.site import build, preview, state
 from toolkit.targets.site.headers import is_page
 from toolkit.targets.site.manifest import (
     MOST,
@@ -196,6 +196,17 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
     """See targets/base.py."""
     manifest, _ = state.read_manifest(state.objects_of(job, ports.aws(job.location)))
     return state.live_version(manifest)
+
+
+def uses_current_outputs(job: Job, ports: Ports) -> bool | None:
+    """See targets/base.py."""
+    manifest, _ = state.read_manifest(state.objects_of(job, ports.aws(job.location)))
+    if not isinstance(manifest, Manifest) or manifest.state is not SiteState.LIVE:
+        return None
+    inputs = build.read_inputs(job, ports)
+    if inputs.missing:
+        return None
+    return manifest.release.inputs == inputs.digest
 
 
 def outputs(job: Job, ports: Ports) -> dict[str, str]:
