@@ -209,7 +209,15 @@ def names(folder: Path, line: str, shell: str = "zsh") -> list[str]:
     [
         (
             "toolkit d",
-            ["diff", "deploy", "deploy-app", "deploy-stack", "deploy-function", "doctor"],
+            [
+                "diff",
+                "deploy",
+                "deploy-app",
+                "deploy-stack",
+                "deploy-function",
+                "deploy-site",
+                "doctor",
+            ],
         ),
         ("toolkit deploy ", ["app", "jobs/night", "network", "infra"]),
         ("toolkit deploy app ", ["jobs/night", "network", "infra"]),

@@ -35,7 +35,13 @@ NONE = {
 }
 """Those that read no rules.toml, or go by what they are told."""
 
-BESIDES = {"lock release": ("--id", "x"), "deploy-stack": ("api",)}
+BESIDES = {
+    "lock release": ("--id", "x"),
+    "deploy-stack": ("api",),
+    "deploy-function": ("mail",),
+    "deploy-site": ("www",),
+    "run-task": ("app", "--", "env"),
+}
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -41,7 +41,7 @@ def test_init_drafts_rules_that_send_changes_the_right_way(
     ):
         (unruled.path / path).write_text("new\n")
         steps = toolkit(unruled.path, "diff", "--json", "HEAD").json["plan"]["steps"]
-        expected = {"app": "deploy-app", "stack": "deploy-stack", "site": "deploy"}[kind]
+        expected = {"app": "deploy-app", "stack": "deploy-stack", "site": "deploy-site"}[kind]
         assert [step["action"] for step in steps] == [expected], path
         unruled.git("checkout", "-q", "--", path)
 

@@ -16,7 +16,8 @@ import pytest
 from tests.flow.test_health import RULES, HealthStage, of
 from tests.support import aws_cli
 from tests.support.aws import Endpoint, Outcome
-from tests.support.run import ROOT
+from tests.support.repo import Repo
+from tests.support.run import ROOT, Toolkit
 from tests.support.sandbox import REGION, Cloud
 from tests.support.stacks import Stacks, queue, template
 from tests.targets.test_function_health import create as create_function
@@ -193,25 +194,22 @@ def test_more_time_is_a_command_that_helps(stage: HealthStage) -> None:
 
 
 def test_a_bucket_and_its_first_page_are_brought_by_the_printed_commands(
-    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, tmp_path: Path, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.aws()
     monkeypatch.setenv("AWS_REGION", REGION)
-    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
     site = '[targets.www]\nkind = "site"\nsource = "my site/dist"\nbucket = "www"\n'
-    (tmp_path / "rules.toml").write_text(RULES + site)
-    page = tmp_path / "my site" / "dist" / "index.html"
-    page.parent.mkdir(parents=True)
-    page.write_text("hello")
+    repo = Repo.make(tmp_path / "repo", {"my site/dist/index.html": "hello"}, RULES + site)
 
     def look() -> HealthResult:
-        ports = Ports(str(tmp_path), str(tmp_path), SystemClock(), Aws)
-        return check_health(HealthRequest(folder=str(tmp_path)), None, ports)
+        ports = Ports(str(repo.path), str(tmp_path), SystemClock(), Aws)
+        return check_health(HealthRequest(folder=str(repo.path)), None, ports)
 
-    for command in ("aws s3 mb s3://www", "aws s3 sync 'my site/dist' s3://www"):
-        looked = look()
-        assert printed(looked) == [command]
-        aws_cli.run(command, str(tmp_path))
+    assert printed(look()) == ["aws s3 mb s3://www"]
+    aws_cli.run("aws s3 mb s3://www", str(repo.path))
+    assert printed(look()) == ["toolkit deploy-site www"]
+    deployed = toolkit(repo.path, "deploy-site", "www", "--yes")
+    assert deployed.code == 0, deployed.err
     assert look().status == "ok"
 
 

@@ -9,10 +9,10 @@ from toolkit.cli.kind_options import KindCommand
 
 EPILOG = """\b
 Examples:
-  toolkit deploy-function                the only function in rules.toml
-  toolkit deploy-function mail           pack, publish, and move the alias
-  toolkit deploy-function mail --adopt   the first time, if toolkit never deployed it
-  toolkit deploy-function mail --dry-run every call that would be made
+  toolkit deploy-function                 the only function in rules.toml
+  toolkit deploy-function mail            pack, publish, and move the alias
+  toolkit deploy-function mail --adopt    one that toolkit never deployed
+  toolkit deploy-function mail --dry-run  every call that would be made
 
 Code that is live is not deployed again, whichever machine packs it. Layers, memory, variables and
 all other configuration stay as the function's stack sets them."""

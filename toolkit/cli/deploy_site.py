@@ -9,10 +9,10 @@ from toolkit.cli.kind_options import KindCommand
 
 EPILOG = """\b
 Examples:
-  toolkit deploy-site                            the only site in rules.toml
-  toolkit deploy-site www                        build, upload, and switch its pages
-  toolkit deploy-site www --dry-run              every call that would be made
-  toolkit deploy-site www --adopt                files that toolkit never deployed
+  toolkit deploy-site                the only site in rules.toml
+  toolkit deploy-site www            build, upload, and switch its pages
+  toolkit deploy-site www --dry-run  every call that would be made
+  toolkit deploy-site www --adopt    over files that toolkit never deployed
 
 Files are compared by content. What pages need is uploaded before them, and the first page is
 replaced last. Files of earlier releases stay for a while, so that open tabs keep working, and

@@ -24,7 +24,7 @@ from toolkit.show.text import line
 EPILOG = """\b
 Examples:
   toolkit run-task app -- python manage.py migrate
-  toolkit run-task app -e prod --confirm prod -- ./report --month 11 >report.csv
+  toolkit run-task app -e prod --confirm prod -- ./report >report.csv
   toolkit run-task app --dry-run -- env
   toolkit run-task --attach 20261120-193742-x7k2
 

@@ -14,9 +14,9 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit tail app                      follow what the tasks of app write
+  toolkit tail app              follow what the tasks of app write
   toolkit tail app --since 1h --grep ERROR
-  toolkit tail api --no-follow          what happened to stack api lately, then end
+  toolkit tail api --no-follow  what has happened to stack api, then end
   toolkit tail app --json | jq .text
 
 Tasks that a deploy starts are picked up, and the last lines of those that end are still shown. It

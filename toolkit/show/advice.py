@@ -17,6 +17,7 @@ SAME_OPTIONS: dict[str, tuple[str, ...]] = {
     "deploy-app": _EVERYWHERE,
     "deploy-stack": _EVERYWHERE,
     "deploy-function": _EVERYWHERE,
+    "deploy-site": _EVERYWHERE,
     "rollback": _EVERYWHERE,
     "health": _EVERYWHERE,
     "health-check": _EVERYWHERE,
@@ -39,7 +40,7 @@ SAME_OPTIONS: dict[str, tuple[str, ...]] = {
     "rules check": ("rules",),
     "rules match": ("rules",),
     "rules replay": ("rules",),
-    "doctor": ("rules",),
+    "doctor": _EVERYWHERE,
 }
 """Which options of SameOptions a command is told. A run knows its environment and region itself,
 and history is shown of all of them.

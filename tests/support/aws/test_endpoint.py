@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -66,6 +67,11 @@ def prepared(endpoint: Endpoint) -> dict[str, Any]:
         client("cloudformation").create_change_set(
             StackName="web", ChangeSetName=name, UsePreviousTemplate=True
         )
+    endpoint.functions.function("mail", signing="Warn", policy="{}")
+    endpoint.functions.function("spare")
+    endpoint.cloudfront.distribution("D1", "bucket")
+    mail, distribution = {"FunctionName": "mail"}, {"Id": "D1"}
+    alias = {**mail, "Name": "live"}
     task = next(iter(service.cluster.tasks))
     document: dict[str, Any] = {"cluster": "main"}
     bucket = {"Bucket": "bucket"}
@@ -86,7 +92,53 @@ def prepared(endpoint: Endpoint) -> dict[str, Any]:
             "describe_target_health": {"TargetGroupArn": group},
             "describe_target_groups": {"Names": ["api-tg"]},
         },
-        "cloudwatch": {"describe_alarms": {}},
+        "cloudwatch": {
+            "describe_alarms": {},
+            "get_metric_data": {
+                "StartTime": datetime(2026, 11, 1, tzinfo=UTC),
+                "EndTime": datetime(2026, 11, 2, tzinfo=UTC),
+                "MetricDataQueries": [
+                    {
+                        "Id": "m",
+                        "MetricStat": {
+                            "Metric": {"Namespace": "AWS/Lambda", "MetricName": "Errors"},
+                            "Period": 60,
+                            "Stat": "Sum",
+                        },
+                    }
+                ],
+            },
+        },
+        "lambda": {
+            "get_function_configuration": mail,
+            "get_alias": alias,
+            "list_aliases": mail,
+            "list_versions_by_function": mail,
+            "list_tags": {"Resource": "arn:aws:lambda:eu-west-1:111111111111:function:mail"},
+            "list_event_source_mappings": mail,
+            "list_function_url_configs": mail,
+            "get_policy": mail,
+            "get_function_code_signing_config": mail,
+            "get_code_signing_config": {
+                "CodeSigningConfigArn": "arn:aws:lambda:eu-west-1:111111111111:"
+                "code-signing-config:csc-00000000000000000"
+            },
+            "update_function_code": {**mail, "ZipFile": b"new"},
+            "publish_version": {"FunctionName": "spare"},
+            "create_alias": {**mail, "Name": "next", "FunctionVersion": "1"},
+            "update_alias": {**alias, "FunctionVersion": "1"},
+        },
+        "cloudfront": {
+            "get_distribution": distribution,
+            "create_invalidation": {
+                "DistributionId": "D1",
+                "InvalidationBatch": {
+                    "CallerReference": "once",
+                    "Paths": {"Quantity": 1, "Items": ["/*"]},
+                },
+            },
+            "get_invalidation": {"DistributionId": "D1", "Id": "I1"},
+        },
         "ecr": {
             "create_repository": {"repositoryName": "new"},
             "describe_repositories": {},
