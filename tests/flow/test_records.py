@@ -304,9 +304,9 @@ def test_the_files_since_a_recorded_deploy_are_counted_without_those_since_the_d
 
 def test_what_only_a_person_deploys_is_not_offered_to_be_deployed(repo: Repo) -> None:
     rules = repo.path / "rules.toml"
-    site = '[targets.web]\nkind = "site"\nsource = "dist"\nbucket = "www"\n'
-    rules.write_text(f"{RULES}{site}")
-    repo.git("commit", "-qam", "a site")
+    by_hand = '[targets.web]\nkind = "manual"\ninstructions = "upload it"\n'
+    rules.write_text(f"{RULES}{by_hand}")
+    repo.git("commit", "-qam", "a page")
     with_origin(repo)
     answer = compared(repo, {"app": at(repo.head), "api": at(repo.head)})
     shown = text(answer, verbose=True)
