@@ -204,21 +204,14 @@ def names(folder: Path, line: str, shell: str = "zsh") -> list[str]:
     return [answer.split("\t")[1] for answer in complete(folder, line, shell)]
 
 
+DEPLOYS = ["deploy-app", "deploy-stack", "deploy-function", "deploy-site"]
+
+
 @pytest.mark.parametrize(
     ("line", "answers"),
     [
-        (
-            "toolkit d",
-            [
-                "diff",
-                "deploy",
-                "deploy-app",
-                "deploy-stack",
-                "deploy-function",
-                "deploy-site",
-                "doctor",
-            ],
-        ),
+        ("toolkit d", ["diff", "deploy", *DEPLOYS, "doctor"]),
+        ("toolkit deploy-", DEPLOYS),
         ("toolkit deploy ", ["app", "jobs/night", "network", "infra"]),
         ("toolkit deploy app ", ["jobs/night", "network", "infra"]),
         ("toolkit deploy-app ", ["app"]),

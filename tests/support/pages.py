@@ -314,6 +314,7 @@ def rules_reference() -> str:
         _sentence(definitions["Environment"]),
         _table(definitions["Environment"]),
     ]
+    common: dict[str, dict[str, Any]] = {}
     for kind in kinds:
         parts += [
             f'## `[targets.NAME]` with `kind = "{kind}"`\n',
@@ -322,7 +323,12 @@ def rules_reference() -> str:
         ]
         article = "an" if kind[0] in "aeiou" else "a"
         for key, struct in _structs_of(definitions[kind], definitions):
-            parts += [f"### `{key}` of {article} {kind}\n", _sentence(struct), _table(struct)]
+            if all(key in definitions[each]["properties"] for each in kinds):
+                common[key] = struct
+            else:
+                parts += [f"### `{key}` of {article} {kind}\n", _sentence(struct), _table(struct)]
+    for key, struct in common.items():
+        parts += [f"## `{key}` of a target\n", _sentence(struct), _table(struct)]
     parts += ["## `[[rules]]`\n", _sentence(definitions["Rule"]), _table(definitions["Rule"])]
     for name in CheckTypeName:
         local = definitions[f"check-{name}"]
