@@ -69,7 +69,8 @@ class Change(Struct, frozen=True, gc=False):
 class Environment(Struct, frozen=True):
     """Where targets live: one account, one or more regions. `urls` are the base addresses of the
     system, `hosts` what else probes may contact, `private` whether that may be on this machine or
-    in a private network; `backwards` says whether removing live commits needs consent.
+    in a private network; `backwards` says whether removing live commits needs consent, `budget_s`
+    how long a run may take, in seconds; 0: nobody said.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Environment(Struct, frozen=True):
     private: bool = False
     rollback: RollbackPolicy = RollbackPolicy.NEVER
     backwards: Backwards = Backwards.ASK
+    budget_s: int = 0
 
 
 class Need(Struct, frozen=True):

@@ -331,7 +331,8 @@ class Span(Struct, frozen=True):
 class RunResult(Struct, frozen=True):
     """How a run ended. `left` are targets that it could not deploy at all, each with the reason.
     `same` is for each step what its next commands have to repeat, `spans` when each step ran that
-    this process has carried out.
+    this process has carried out; `over` are the environments whose budget it has exceeded, each
+    with that budget in seconds.
     """
 
     run: str
@@ -343,6 +344,7 @@ class RunResult(Struct, frozen=True):
     left: tuple[tuple[str, str], ...] = ()
     same: Mapping[str, SameOptions] = {}
     spans: Mapping[str, Span] = {}
+    over: Mapping[str, int] = {}
 
 
 class TargetOutputs(Struct, frozen=True):

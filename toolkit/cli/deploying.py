@@ -489,12 +489,26 @@ class Control:
         if self.result is None:
             report_stopped(self._command, common, self.exit)
             return
-        result = replace(self.result, same=_same_by_step(jobs, self._rules, common.rules))
+        result = replace(
+            self.result,
+            same=_same_by_step(jobs, self._rules, common.rules),
+            over=_exceeded_budgets(jobs, self._rules, self.result.took_s),
+        )
         with suppress(output.ReaderGone):
             if common.as_json:
                 output.document(show.document(self._command, result, jobs))
             else:
                 output.say(show.text(result, jobs, output.width()))
+
+
+def _exceeded_budgets(jobs: Sequence[Job], rules: Rules, took_s: float) -> dict[str, int]:
+    """The environments of these jobs in which a run should not take so long, with their budgets."""
+    exceeded: dict[str, int] = {}
+    for name in dict.fromkeys(job.location.environment for job in jobs):
+        environment = find_environment(name, rules)
+        if environment is not None and 0 < environment.budget_s < took_s:
+            exceeded[environment.name] = environment.budget_s
+    return exceeded
 
 
 def _same_by_step(jobs: Sequence[Job], rules: Rules, named: str | None) -> dict[str, SameOptions]:

@@ -167,6 +167,7 @@ class _Loader(FileReader):
                     settings.private,
                     settings.rollback,
                     Backwards(settings.backwards),
+                    self.duration(settings.budget, 0, "environments", name, "budget"),
                 )
                 yield name, environment
 

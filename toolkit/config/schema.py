@@ -100,6 +100,12 @@ class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["ask", "allow"],
         Meta(description="`allow`: a deploy that removes live commits needs no separate consent."),
     ] = "ask"
+    budget: Annotated[
+        str | None,
+        Meta(
+            description="How long a run may take, such as `5m`: a slower one ends with a warning."
+        ),
+    ] = None
 
 
 class HooksTable(Struct, frozen=True, forbid_unknown_fields=True):

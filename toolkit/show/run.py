@@ -352,6 +352,10 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
     for outcome in result.outcomes:
         same = result.same.get(outcome.step, NO_OPTIONS)
         yield from _detail(outcome, jobs[outcome.step], several, same, width)
+    for environment, budget_s in result.over.items():
+        took = duration(round(result.took_s))
+        words = f"warning: the run took {took}: more than the budget of {line(environment)}"
+        yield from wrapped(f"{words}, {duration(budget_s)}", width)
     anywhere = next(iter(result.same.values()), NO_OPTIONS)
     yield from advice_lines(_summary(result, jobs), anywhere, width, "")
 
@@ -430,6 +434,7 @@ def document(command: str, result: RunResult, jobs: Sequence[Job]) -> dict[str, 
         "environment": environments[0] if len(environments) == 1 else None,
         "environments": environments,
         "took_s": result.took_s,
+        "over_budget": dict(result.over),
         "steps": [_step(outcome, by_step[outcome.step], result) for outcome in result.outcomes],
         "critical_path": critical_path(jobs, result.spans),
         "not_started": list(result.not_started),
