@@ -216,6 +216,14 @@ def test_throttling_is_said_and_waited_out_and_nothing_is_lost(
     stage.put("one")
     stage.endpoint.fault("GetLogEvents", 10, "throttle")
     waited = interrupted_after(monkeypatch, 8)
+    calls: list[int] = []
+    wait = SystemClock.wait
+
+    def counted(self: SystemClock, seconds: float, wake: Event | None = None) -> bool:
+        calls.append(stage.endpoint.calls.count("GetLogEvents"))
+        return wait(self, seconds, wake)
+
+    monkeypatch.setattr(SystemClock, "wait", counted)
     answer = stage.tail("web")
     assert answer.code == 0
     assert answer.out.splitlines()[0].endswith("  one")
@@ -224,6 +232,8 @@ def test_throttling_is_said_and_waited_out_and_nothing_is_lost(
     assert "next look in 4 s" in answer.err
     assert "note: AWS answers again" in answer.err
     assert set(waited) == {2.0}
+    # Each failed look is five calls; the second pause is twice as long.
+    assert (calls[:3], calls[3] > 10) == ([5, 10, 10], True)
 
 
 def test_without_following_it_gives_up_after_some_tries(

@@ -21,9 +21,8 @@ Examples:
   toolkit outputs api web           of these
   API=$(toolkit outputs -q api.Url) just a value, for a script
 
-A stack shows the outputs that its `outputs` in rules.toml names, an app its health addresses, a site
-its address. It
-changes nothing. Exit codes: 0 all were read, 1 something is unknown,
+A stack shows the outputs that its `outputs` in rules.toml names, an app its health addresses, a
+site its address. It changes nothing. Exit codes: 0 all were read, 1 something is unknown,
 7 {EXIT_MEANINGS[Exit.CREDENTIALS]}, and nothing else is wrong. With -q, either all values are
 printed or none."""
 
