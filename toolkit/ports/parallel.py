@@ -11,7 +11,7 @@ from toolkit.ports.background import DaemonThread
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-WORKERS = 24
+WORKERS = 32
 TICK_S = 0.05
 """How often whoever waits looks whether it has to stop, in seconds."""
 LAST_CALL_S = 2.0

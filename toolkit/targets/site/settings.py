@@ -50,17 +50,22 @@ class Keep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     days: Annotated[int, Meta(ge=0, le=3650, description="For how many days.")] = 30
 
 
+HeaderText = Annotated[
+    str, Meta(pattern=r"^[\x21-\x7e][\x20-\x7e]*$", description="A header's value.")
+]
+
+
 class HeaderRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Headers of the files that a pattern matches; what is None stays as toolkit chooses it."""
 
     match: Annotated[
         base.Text, Meta(description='A pattern for paths below `source`: `"downloads/**"`.')
     ]
-    cache: Annotated[base.Text | None, Meta(description="The Cache-Control header.")] = None
-    type: Annotated[base.Text | None, Meta(description="The Content-Type header.")] = None
-    encoding: Annotated[base.Text | None, Meta(description="The Content-Encoding header.")] = None
+    cache: Annotated[HeaderText | None, Meta(description="The Cache-Control header.")] = None
+    type: Annotated[HeaderText | None, Meta(description="The Content-Type header.")] = None
+    encoding: Annotated[HeaderText | None, Meta(description="The Content-Encoding header.")] = None
     disposition: Annotated[
-        base.Text | None, Meta(description="The Content-Disposition header.")
+        HeaderText | None, Meta(description="The Content-Disposition header.")
     ] = None
 
 
