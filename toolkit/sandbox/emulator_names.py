@@ -82,6 +82,10 @@ NAMES = {
     "ministack.services.cloudformation.provisioners._RESOURCE_HANDLERS[AWS::ECS::TaskDefinition]": (
         "replaced: a task definition has all that its template says"
     ),
+    "ministack.services.s3._delete_bucket": "a stack's bucket that is not empty stays",
+    "ministack.services.cloudformation.provisioners._RESOURCE_HANDLERS[AWS::S3::Bucket]": (
+        "replaced: a bucket that is not empty is not deleted"
+    ),
     "ministack.services.cloudformation.provisioners._RESOURCE_HANDLERS[AWS::SecretsManager::Secret]": (  # noqa: E501 (a path)
         "replaced: a secret's `Ref` is its ARN"
     ),

@@ -104,6 +104,7 @@ def main() -> None:
         add_resource_types()
         correct_definitions()
         correct_secrets()
+        correct_buckets()
         correct_functions()
         correct_registry(port, secret)
         correct_services()
@@ -795,6 +796,24 @@ def correct_secrets() -> None:
         update(named(physical_id), *more, **named_more)
     )
     handler["delete"] = lambda physical_id, props: delete(named(physical_id), props)
+
+
+def correct_buckets() -> None:
+    """Refuse to delete a stack's bucket that is not empty, as S3 does."""
+    from ministack.services import s3
+    from ministack.services.cloudformation import provisioners
+
+    handler = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
+    delete = handler["delete"]
+
+    def delete_empty(physical_id: str, props: dict[str, Any]) -> Any:
+        status, _, body = s3._delete_bucket(physical_id)
+        if status == 409:
+            message = re.search(rb"<Message>(.*?)</Message>", body)
+            raise RuntimeError(message[1].decode() if message else "the bucket is not empty")
+        return delete(physical_id, props)
+
+    handler["delete"] = delete_empty
 
 
 def correct_functions() -> None:
