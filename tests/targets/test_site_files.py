@@ -241,7 +241,7 @@ GOOD = {f"{number}.html": str(number) for number in range(9)} | {"index.html": "
     ("option", "files", "words"),
     [
         ("allow_no_index", {"a.html": ""}, "dist has no index.html"),
-        ("allow_shrink", {"index.html": "1"}, "9 of the 10 live files are not in dist"),
+        ("allow_shrink", {"index.html": "1"}, "9 of the 10 live pages are not in dist"),
         ("allow_source_maps", {**GOOD, "a.js.map": ""}, "a.js.map is a source map"),
         ("allow_dotenv", {**GOOD, "sub/.env.local": ""}, "sub/.env.local is a file with settings"),
         (
@@ -273,6 +273,18 @@ def test_a_doubtful_build_is_refused_and_its_own_option_allows_it(
     assert stage.served() == before
     stage.deployed(stage.job(2, allowed))
     assert {key: text for key, text in stage.served().items() if key in files} == files
+
+
+def test_a_build_with_far_fewer_files_is_refused_and_one_with_other_names_is_not(
+    stage: SiteStage,
+) -> None:
+    stage.write({**{f"{number}.js": "" for number in range(9)}, "index.html": ""}, only=True)
+    stage.deployed(stage.job(1))
+    stage.write({**{f"{number}.js": "" for number in range(9, 18)}, "index.html": ""}, only=True)
+    assert stage.deployed(stage.job(2)).verdict == "succeeded"
+    stage.write({"17.js": "", "index.html": ""}, only=True)
+    with pytest.raises(Refused, match="dist has 2 files, and 10 are live"):
+        stage.apply(stage.job(3))
 
 
 def test_an_empty_build_is_refused_and_its_own_option_allows_it(stage: SiteStage) -> None:

@@ -63,24 +63,23 @@ def doubts(
         "is a source map: it shows everybody the source",
         [key for key in files if key.lower().endswith((".js.map", ".mjs.map", ".css.map"))],
     )
-    lost = lost_files(live, files)
-    if live is not None and _has_shrunk(live, files):
-        problem = f"{len(lost)} of the {len(live.files)} live files are not in {source}"
-        yield Doubt("allow_shrink", problem, "see whether the build is complete")
+    if live is not None and (shrunk := _shrunk(live, files, source)):
+        yield Doubt("allow_shrink", shrunk, "see whether the build is complete")
     yield from _broken(files, live, settings, read)
 
 
-def _has_shrunk(live: Manifest, files: Mapping[str, SourceFile]) -> bool:
-    """Whether a third of the files is gone. Those whose names hold a hash go with every build: only
-    their number counts.
+def _shrunk(live: Manifest, files: Mapping[str, SourceFile], source: str) -> str:
+    """What says that a third of the site is gone; empty if it is not. A file whose name holds a
+    hash goes with every build and another one comes: only pages are known by their names.
     """
-    lasting = {key for key, file in live.files.items() if file.mutable}
-    lost_lasting = len(lasting - files.keys())
-    lost_in_all = len(live.files) - len(files)
-    for lost, total in ((lost_lasting, len(lasting)), (lost_in_all, len(live.files))):
-        if total >= FEW and lost * SHRUNK > total:
-            return True
-    return False
+    pages = {key for key in live.files if is_page(key)}
+    lost = pages - files.keys()
+    if len(pages) >= FEW and len(lost) * SHRUNK > len(pages):
+        return f"{len(lost)} of the {len(pages)} live pages are not in {source}"
+    fewer = len(live.files) - len(files)
+    if len(live.files) >= FEW and fewer * SHRUNK > len(live.files):
+        return f"{source} has {len(files)} files, and {len(live.files)} are live"
+    return ""
 
 
 def _listed(option: str, what: str, keys: list[str]) -> Iterator[Doubt]:

@@ -1,0 +1,274 @@
+"""A site in the emulator, behind a proxy that caches: nobody who looks at it ever meets a file that
+is not there, whatever is deployed, rolled back or killed meanwhile.
+"""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from tests.support.cdn import Cdn, Crawler, built_site, fetch, served
+from tests.support.repo import Repo
+from tests.support.report import Report
+from tests.support.run import ROOT, process
+from tests.support.sandbox import ACCOUNT, REGION, Cloud
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location, Observation
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.net.policy import CONNECT_TO
+from toolkit.ports.ports import Ports
+from toolkit.targets.site.kind import kind as site
+from toolkit.targets.site.manifest import KEY, RELEASES, Manifest
+from toolkit.targets.site.options import SiteOptions, SiteRestore
+from toolkit.targets.site.settings import Keep
+
+
+class Www:
+    """Bucket `www` in the emulator, with a distribution and the caching proxy in front."""
+
+    def __init__(self, aws: Aws, folder: Path, distribution: str) -> None:
+        self.aws, self.folder, self.distribution = aws, folder, distribution
+        self.ports = Ports(str(folder), str(folder), SystemClock(), lambda *location: aws)
+
+    def write(self, files: dict[str, str]) -> None:
+        """A build with these files and no others."""
+        dist = self.folder / "dist"
+        for path in [path for path in dist.rglob("*") if path.is_file()]:
+            path.unlink()
+        for name, text in files.items():
+            path = dist / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def job(self, number: int, restore: int | None = None) -> Job:
+        """The step that deploys release `number`, or puts release `restore` back."""
+        settings = site.Settings(
+            source="dist",
+            bucket="www",
+            distribution=self.distribution,
+            url="http://www.example.com",
+            keep=Keep(releases=10, days=0),
+        )
+        shown = number if restore is None else restore
+        job = Job(
+            step="www",
+            target="www",
+            kind="site",
+            action=JobAction.DEPLOY,
+            location=Location("dev", REGION, ACCOUNT),
+            settings=settings,
+            version=Version(f"v{shown}", None, f"{shown:064}"),
+            run=f"r{number}",
+            token=f"{number:024}",
+            options=SiteOptions(),
+        )
+        if restore is None:
+            return job
+        back = SiteRestore(release=f"{restore:024}")
+        return replace(job, action=JobAction.ROLLBACK, restore=back)
+
+    def done(self, job: Job) -> Observation:
+        """Deploy, and look until it has ended."""
+        report = Report()
+        site.apply(job, self.ports, report)
+        before: Observation | None = None
+        for _ in range(200):
+            before = site.observe(job, report.receipt, self.ports, before)
+            if before.state != "running":
+                return before
+            time.sleep(0.05)
+        raise AssertionError(before)
+
+
+@pytest.fixture
+def www(cloud: Cloud, tmp_path: Path) -> Www:
+    """An empty bucket behind a distribution."""
+    aws = cloud.aws()
+    place = {"LocationConstraint": REGION}
+    aws.write("s3", "create_bucket", Bucket="www", CreateBucketConfiguration=place)
+    origin = {
+        "Id": "o",
+        "DomainName": "www.s3.amazonaws.com",
+        "S3OriginConfig": {"OriginAccessIdentity": ""},
+    }
+    behavior: dict[str, Any] = {
+        "TargetOriginId": "o",
+        "ViewerProtocolPolicy": "allow-all",
+        "ForwardedValues": {"QueryString": False, "Cookies": {"Forward": "none"}},
+        "MinTTL": 0,
+    }
+    config = {
+        "CallerReference": "1",
+        "Comment": "",
+        "Enabled": True,
+        "Origins": {"Quantity": 1, "Items": [origin]},
+        "DefaultCacheBehavior": behavior,
+    }
+    made = aws.write("cloudfront", "create_distribution", DistributionConfig=config)
+    return Www(aws, tmp_path, str(made["Distribution"]["Id"]))
+
+
+@pytest.fixture
+def port(www: Www, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of the proxy, which is what www.example.com means here."""
+    with served(Cdn(www.aws, "www", www.distribution)) as number:
+        monkeypatch.setenv(CONNECT_TO, f"www.example.com=127.0.0.1:{number}")
+        yield number
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize(
+    ("deploys", "rollbacks"),
+    [(5, 2), pytest.param(50, 20, marks=pytest.mark.slow("crawls"))],
+)
+def test_whoever_follows_every_reference_during_deploys_and_rollbacks_sees_nothing_but_200(
+    deploys: int, rollbacks: int, www: Www, port: int
+) -> None:
+    www.write(built_site(0))
+    assert www.done(www.job(0)).verdict == "succeeded"
+    chance = random.Random(7)
+    back_at = {chance.randrange(2, deploys) for _ in range(20 * rollbacks)}
+    back_after = sorted(back_at)[:rollbacks]
+    run = 0
+    with Crawler(port) as crawler:
+        for number in range(1, deploys + 1):
+            run += 1
+            www.write(built_site(run))
+            assert www.done(www.job(run)).verdict == "succeeded"
+            if number in back_after:
+                earlier = run - chance.randint(1, min(3, run))
+                if f"{earlier:024}" in _kept(www):
+                    run += 1
+                    done = www.done(www.job(run, restore=earlier))
+                    assert (done.verdict, done.live and done.live.version) == (
+                        "succeeded",
+                        f"v{earlier}",
+                    )
+                    assert f"release {earlier}".encode() in fetch(port, "/")[1]
+    assert crawler.wrong == []
+    assert crawler.rounds > 1
+
+
+def _kept(www: Www) -> set[str]:
+    manifest = _manifest(www)
+    return {release.id for release in manifest.releases}
+
+
+def _manifest(www: Www) -> Manifest:
+    _, body = www.aws.streamed("s3", "get_object", 1 << 24, Bucket="www", Key=KEY)
+    return msgspec.json.decode(body, type=Manifest)
+
+
+@pytest.mark.sandbox
+def test_an_old_tab_loads_its_lazy_chunk_after_ten_more_deploys(www: Www, port: int) -> None:
+    www.write(built_site(0))
+    www.done(www.job(0))
+    page = fetch(port, "/")[1].decode()
+    script = re.search(r'src="(/assets/index-[^"]+)"', page)
+    assert script is not None
+    for number in range(1, 11):
+        www.write(built_site(number))
+        assert www.done(www.job(number)).verdict == "succeeded"
+    status, body, _ = fetch(port, script[1])
+    assert status == 200
+    lazy = re.search(r'import\("([^"]+)"\)', body.decode())
+    assert lazy is not None
+    assert fetch(port, lazy[1])[:2] == (200, b"// lazy 0")
+    www.write(built_site(11))
+    www.done(www.job(11))
+    listed = www.aws.pages("s3", "list_objects_v2", "Contents", Bucket="www")
+    keys = {str(item["Key"]) for item in listed}
+    assert lazy[1].lstrip("/") not in keys
+    assert not any(key.startswith(f"{RELEASES}{0:024}/") for key in keys)
+
+
+@pytest.mark.sandbox
+def test_what_the_cache_keeps_is_forgotten_where_there_is_a_distribution_to_tell(
+    www: Www, port: int
+) -> None:
+    www.write(built_site(0))
+    www.done(www.job(0))
+    job = www.job(1)
+    untold = replace(job, settings=replace(job.settings, distribution=None))
+    assert fetch(port, "/config.js")[1] == b"release = 0"
+    www.write({**built_site(0), "config.js": "release = 1"})
+    assert www.done(untold).verdict == "succeeded"
+    assert fetch(port, "/config.js")[1] == b"release = 0"
+    www.write({**built_site(0), "config.js": "release = 2"})
+    assert www.done(www.job(2)).verdict == "succeeded"
+    assert fetch(port, "/config.js")[1] == b"release = 2"
+
+
+RULES = """version = 1
+project = "shop"
+
+[environments.dev]
+account = "111111111111"
+regions = ["eu-west-1"]
+
+[targets.www]
+kind = "site"
+source = "dist"
+bucket = "www"
+keep = { releases = 1, days = 0 }
+
+[[rules]]
+name = "site"
+paths = ["dist/**"]
+deploy = ["www"]
+"""
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.slow("kills"))])
+def test_a_deploy_that_is_killed_at_any_moment_is_resumed_to_its_end(
+    kills: int, www: Www, repo: Repo, tmp_path: Path
+) -> None:
+    """Real processes, really killed."""
+    chance = random.Random(kills)
+    state = str(tmp_path / "state")
+    repo.commit("rules", {"rules.toml": RULES})
+    for number in range(kills):
+        files = {f"dist/{number % 4}-{index}.js": f"{number} {index}" for index in range(60)}
+        files |= {f"dist/p{index}.html": f"{number}" for index in range(20)}
+        repo.commit(f"release {number}", {**files, "dist/index.html": f"release {number}"})
+        child = subprocess.Popen(
+            [sys.executable, "-m", "toolkit", "deploy-site", "www", "--yes", "--allow-shrink"],
+            cwd=repo.path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TOOLKIT_STATE_DIR": state},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(chance.uniform(0.5, 2.5))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        # Nothing to resume: it was over, or it had not begun.
+        process(repo.path, "resume", "--yes", TOOLKIT_STATE_DIR=state)
+        again = ("deploy-site", "www", "--yes", "--allow-shrink")
+        done = process(repo.path, *again, TOOLKIT_STATE_DIR=state)
+        assert done.code == 0, done
+        manifest = _manifest(www)
+        assert manifest.state == "live"
+        listed = {
+            str(item["Key"]): str(item["ETag"])
+            for item in www.aws.pages("s3", "list_objects_v2", "Contents", Bucket="www")
+        }
+        assert {key: file.etag for key, file in manifest.files.items()}.items() <= listed.items()
+        kept = {*manifest.files, *manifest.stale, KEY}
+        lists = {f"{RELEASES}{release.id}/site.json" for release in manifest.releases}
+        own = f"{RELEASES}{manifest.release.id}/site.json"
+        assert {key for key in listed if key.startswith(RELEASES)} <= {*kept, *lists, own}
+        body = www.aws.streamed("s3", "get_object", 99, Bucket="www", Key="index.html")[1]
+        assert body.decode() == f"release {number}"
