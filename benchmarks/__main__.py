@@ -15,7 +15,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from benchmarks import deploys, functions, growth, health, others, records, repository, schedule
+from benchmarks import (
+    deploys,
+    functions,
+    growth,
+    health,
+    others,
+    records,
+    repository,
+    schedule,
+    sites,
+)
 from benchmarks.timing import interleaved, ms
 from toolkit.impact.matcher import Matcher
 
@@ -48,9 +58,14 @@ def main() -> None:
     parser.add_argument(
         "--others", type=Path, metavar="DIR", help="a node_modules folder that has turbo and nx"
     )
+    parser.add_argument(
+        "--rivals", type=Path, metavar="DIR", help="a folder of programs with aws and s5cmd"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="toolkit-bench-") as folder:
-        text = table(list(rows(Path(folder), asked.runs, asked.history, asked.others)))
+        text = table(
+            list(rows(Path(folder), asked.runs, asked.history, asked.others, asked.rivals))
+        )
     print(text)
     if asked.write:
         before, _, rest = PAGE.read_text().partition(MARKS[0])
@@ -85,7 +100,13 @@ def _cpu() -> str:
     )
 
 
-def rows(folder: Path, runs: int, history: Path | None, node_modules: Path | None) -> Iterator[Row]:
+def rows(
+    folder: Path,
+    runs: int,
+    history: Path | None,
+    node_modules: Path | None,
+    rivals: Path | None,
+) -> Iterator[Row]:
     """One measurement after the other."""
     yield from diffs(folder, runs)
     yield from as_typed(folder / "files20000", runs)
@@ -100,6 +121,7 @@ def rows(folder: Path, runs: int, history: Path | None, node_modules: Path | Non
     yield from deploys.rows(folder / "deploys", TOOLKIT)
     yield from functions.rows(folder / "functions", TOOLKIT)
     yield from health.rows(folder / "health", TOOLKIT)
+    yield from sites.rows(folder / "sites", TOOLKIT, rivals)
     if history is not None:
         yield from replay(history, history.name)
 

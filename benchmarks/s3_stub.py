@@ -1,7 +1,8 @@
 """An S3 that keeps objects in memory and answers after a while, as one far away does:
 `python -m benchmarks.s3_stub SECONDS` prints its port, and ends with its standard input.
 
-It knows what a client needs that puts a folder there: nothing is signed, nothing is checked.
+It knows what a client needs that puts a folder there, and says who is calling. It checks no
+signature.
 """
 
 import asyncio
@@ -16,11 +17,16 @@ PAGE = 1000
 _NOT_FOUND = (
     b"<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
 )
+_CALLER = (
+    b"<GetCallerIdentityResponse><GetCallerIdentityResult>"
+    b"<Arn>arn:aws:iam::111111111111:user/ada</Arn><UserId>1</UserId>"
+    b"<Account>111111111111</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+)
 _UNMET = b"<Error><Code>PreconditionFailed</Code><Message>It does not hold.</Message></Error>"
 
 
 class Stub:
-    """Objects by path; every answer waits for `latency` seconds. `counts` are calls by method."""
+    """Objects by path; every answer waits for `latency` seconds."""
 
     def __init__(self, latency: float) -> None:
         self._latency = latency
@@ -57,6 +63,8 @@ class Stub:
         split = urlsplit(target)
         path, query = unquote(split.path), parse_qs(split.query, keep_blank_values=True)
         bucket, _, key = path.lstrip("/").partition("/")
+        if method == "POST" and not bucket:
+            return _response(200, _CALLER)
         if method == "POST" and "delete" in query:
             return self._delete(bucket, body)
         if method == "PUT" and "x-amz-copy-source" in headers:
