@@ -2,6 +2,7 @@
 is not there, whatever is deployed, rolled back or killed meanwhile.
 """
 
+import json
 import os
 import random
 import re
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from tests.support.cdn import Cdn, Crawler, built_site, fetch, served
 from tests.support.repo import Repo
 from tests.support.report import Report
 from tests.support.run import ROOT, process
-from tests.support.sandbox import ACCOUNT, REGION, Cloud
+from tests.support.sandbox import REGION, Cloud, Emulator
+from toolkit.errors import NotAllowed
 from toolkit.model import Version
-from toolkit.operations import Job, JobAction, Location, Observation
+from toolkit.operations import Job, JobAction, Location, Observation, Statement
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.net.policy import CONNECT_TO
@@ -37,8 +39,9 @@ from toolkit.targets.site.settings import Keep
 class Www:
     """Bucket `www` in the emulator, with a distribution and the caching proxy in front."""
 
-    def __init__(self, aws: Aws, folder: Path, distribution: str) -> None:
+    def __init__(self, aws: Aws, folder: Path, distribution: str | None) -> None:
         self.aws, self.folder, self.distribution = aws, folder, distribution
+        self.account = aws.account()
         self.ports = Ports(str(folder), str(folder), SystemClock(), lambda *location: aws)
 
     def write(self, files: dict[str, str]) -> None:
@@ -57,8 +60,8 @@ class Www:
             source="dist",
             bucket="www",
             distribution=self.distribution,
-            url="http://www.example.com",
-            keep=Keep(releases=10, days=0),
+            url="http://www.example.com" if self.distribution else None,
+            keep=Keep(releases=10 if self.distribution else 1, days=0),
         )
         shown = number if restore is None else restore
         job = Job(
@@ -66,7 +69,7 @@ class Www:
             target="www",
             kind="site",
             action=JobAction.DEPLOY,
-            location=Location("dev", REGION, ACCOUNT),
+            location=Location("dev", REGION, self.account),
             settings=settings,
             version=Version(f"v{shown}", None, f"{shown:064}"),
             run=f"r{number}",
@@ -122,6 +125,7 @@ def www(cloud: Cloud, tmp_path: Path) -> Www:
 @pytest.fixture
 def port(www: Www, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The port of the proxy, which is what www.example.com means here."""
+    assert www.distribution is not None
     with served(Cdn(www.aws, "www", www.distribution)) as number:
         monkeypatch.setenv(CONNECT_TO, f"www.example.com=127.0.0.1:{number}")
         yield number
@@ -208,6 +212,86 @@ def test_what_the_cache_keeps_is_forgotten_where_there_is_a_distribution_to_tell
     www.write({**built_site(0), "config.js": "release = 2"})
     assert www.done(www.job(2)).verdict == "succeeded"
     assert fetch(port, "/config.js")[1] == b"release = 2"
+
+
+def policy(statements: Sequence[Statement]) -> str:
+    """Statements as IAM reads them."""
+    rows = [
+        {"Effect": "Allow", "Action": list(item.actions), "Resource": list(item.resources)}
+        for item in statements
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": rows})
+
+
+class Strict:
+    """An account that enforces its policies, with an empty bucket and a user."""
+
+    def __init__(self, emulator: Emulator, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        emulator.reset()
+        self._emulator, self._patch, self._folder = emulator, patch, folder
+        self.root = self._signed_in("test", emulator.secret)
+        place = {"LocationConstraint": REGION}
+        self.root.write("s3", "create_bucket", Bucket="www", CreateBucketConfiguration=place)
+        self.root.write("iam", "create_user", UserName="deployer")
+        made = self.root.write("iam", "create_access_key", UserName="deployer")["AccessKey"]
+        self._key = (str(made["AccessKeyId"]), str(made["SecretAccessKey"]))
+
+    def _signed_in(self, key: str, secret: str) -> Aws:
+        for name, value in self._emulator.env(region=REGION).items():
+            self._patch.setenv(name, value)
+        self._patch.setenv("AWS_ACCESS_KEY_ID", key)
+        self._patch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+        aws = Aws(None, REGION)
+        aws.account()
+        return aws
+
+    def user(self, statements: Sequence[Statement]) -> Www:
+        """The site as the user sees it, who may do this and nothing else."""
+        self.root.write(
+            "iam",
+            "put_user_policy",
+            UserName="deployer",
+            PolicyName="toolkit",
+            PolicyDocument=policy(statements),
+        )
+        return Www(self._signed_in(*self._key), self._folder, None)
+
+
+@pytest.mark.real_time
+@pytest.mark.sandbox
+def test_exactly_these_permissions_are_enough_and_without_any_of_them_something_is_refused(
+    strict_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    strict = Strict(strict_emulator, monkeypatch, tmp_path)
+    statements = [
+        item
+        for item in site.permissions(Www(strict.root, tmp_path, None).job(0))
+        if not item.actions[0].startswith("cloudwatch:")
+    ]
+    actions = [(item, action) for item in statements for action in item.actions]
+    www = strict.user(statements)
+    number = 0
+
+    def everything(www: Www) -> None:
+        nonlocal number
+        for _ in range(3):
+            number += 1
+            www.write({**built_site(number), f"only-{number}.html": ""})
+            assert www.done(www.job(number)).verdict == "succeeded"
+        number += 1
+        assert www.done(www.job(number, restore=number - 2)).verdict == "succeeded"
+
+    everything(www)
+    for missing, action in actions:
+        left = [
+            replace(item, actions=tuple(other for other in item.actions if other != action))
+            if item is missing
+            else item
+            for item in statements
+        ]
+        with pytest.raises(NotAllowed) as refused:
+            everything(strict.user([item for item in left if item.actions]))
+        assert action in str(refused.value), action
 
 
 RULES = """version = 1
