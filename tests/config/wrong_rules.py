@@ -158,6 +158,25 @@ WRONG: dict[str, tuple[str, ...]] = {
         HEAD + '[targets.web]\nkind = "site"\nbucket = "b"\nsource = "../web"\n',
         ":5: targets.web.source: expected a path from the repository's root",
     ),
+    "an output of what it does not need": (
+        HEAD
+        + '[targets.web]\nkind = "site"\nbucket = "b"\nsource = "web/dist"\n'
+        + 'build = { command = ["make"], env = { API = "{outputs.api.Url}" } }\n',
+        ":2: targets.web: it uses an output of 'api', which is not among its `needs`",
+    ),
+    "a pattern for headers that never matches": (
+        HEAD
+        + '[targets.web]\nkind = "site"\nbucket = "b"\nsource = "web"\n'
+        + 'headers = [{ match = "/x" }]\n',
+        ":2: targets.web: `match = '/x'` of `headers`: it can never match: paths start at the"
+        " repository's root without a slash; write `x`",
+    ),
+    "a build that writes where it runs": (
+        HEAD
+        + '[targets.web]\nkind = "site"\nbucket = "b"\nsource = "web"\n'
+        + 'build = { command = ["make"], folder = "web" }\n',
+        ":2: targets.web: `source` has to be a folder of its own, which `build` writes",
+    ),
     "an address without a scheme": (
         HEAD + APP + 'health = [\n"http://a/health",\n"example.com"]\n',
         ":9: targets.app.health[1]: expected an http or https address, without a user name",

@@ -260,3 +260,22 @@ def test_a_job_of_the_version_before_can_be_gone_on_with(name: str) -> None:
         "v1",
         "",
     )
+
+
+def test_a_job_knows_the_targets_whose_outputs_it_uses_and_the_journal_keeps_that() -> None:
+    """With their settings filled in, whatever else the run deploys."""
+    build = {"command": ["make"], "env": {"API": "{outputs.other.Url}"}}
+    site = target("site", source="dist", bucket="b", needs=["other"], build=build)
+    stack = replace(target("stack", stack="Api{suffix}", cdk="cdk"), name="other")
+    request = JobRequest(
+        "run",
+        [site],
+        (Location("dev", "eu-west-1"),),
+        {"suffix": "-dev"},
+        {site.name: VERSION},
+        known={"other": stack, site.name: site},
+    )
+    [job] = make_jobs(request)
+    [source] = job.consumed
+    assert (source.target, source.kind, source.settings.stack) == ("other", "stack", "Api-dev")
+    assert unpack(json.loads(json.dumps(pack(job))), "journal") == job

@@ -455,7 +455,7 @@ def test_a_variable_that_is_not_set_is_told_before_anything_begins(
     web: SiteStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TOKEN")
-    with pytest.raises(Refused, match="TOKEN is not set, and the build of www needs it"):
+    with pytest.raises(Refused, match="TOKEN is not set, and www needs it"):
         site.preview(built(web, 1), web.ports)
 
 

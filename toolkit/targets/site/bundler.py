@@ -16,6 +16,7 @@ MOST = 64 << 20
 """Bytes of a manifest that are read."""
 _VITE_HASH = re.compile(r"[-.][A-Za-z0-9_-]{8,}")
 _ESBUILD_HASH = re.compile(r"[-.][A-Z2-7]{8}$")
+_UP = re.compile(r"^(?:\.{1,2}/)+")
 _CRA_HASH = re.compile(r"\.[0-9a-f]{8,32}$")
 
 
@@ -69,17 +70,16 @@ def _ends_like_a_hash(stem: str) -> bool:
 
 def _esbuild(outputs: Mapping[str, Any], source: str) -> Iterator[str]:
     start = f"{source.strip('/')}/"
-    for path in outputs:
-        # A metafile names its outputs from where esbuild ran: the build's folder or one above.
-        folder = f"{posixpath.basename(source.rstrip('/'))}/"
+    folder = f"{posixpath.basename(source.rstrip('/'))}/"
+    for output in outputs:
+        # A metafile names its outputs from where esbuild ran: above the build's folder, or beside.
+        path = _UP.sub("", output)
         for begin in (start, folder):
             if path.startswith(begin):
                 key = path[len(begin) :]
+                if _ESBUILD_HASH.search(_stem(key)):
+                    yield key
                 break
-        else:
-            continue
-        if _ESBUILD_HASH.search(_stem(key)):
-            yield key
 
 
 def _create_react_app(files: Mapping[str, Any]) -> Iterator[str]:
