@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from toolkit.errors import NotARepository, Problem, RulesError, UnknownRef, UsageError
 from toolkit.formats.durations import seconds
+from toolkit.formats.words import count
 from toolkit.show.problem import error
 from toolkit.show.text import (
     clipped,
-    count,
     duration,
     line,
     listing,

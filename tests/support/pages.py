@@ -174,6 +174,8 @@ class Session:
         text = re.sub(r"\b(in|of about) \d+s\b", r"\1 2s", text)
         text = _BUILT.sub(r"\1", text)  # its time is only worth telling on a slow machine
         text = _TOOK.sub(r"\1  2s", text)
+        text = _NOTHING.sub(r"\1", text)
+        text = _DONE.sub(r"\1 in 2s", text)
         text = re.sub(r"\b(?:\d+ms|\d+\.\ds)(?!\w)", "12ms", text)
         text = re.sub(r"(?<=(?:failing|unknown) in )12ms\b", "0.8s", text)
         text = re.sub(r"^(-+(?:  -+)+  )-{4,6}$", r"\1-----", text, flags=re.MULTILINE)
@@ -194,7 +196,10 @@ class Session:
 
 _BUILT = re.compile(r"^(\S+:build +done +[0-9a-f]{12}) +\d+s$", re.MULTILINE)
 _TOOK = re.compile(r"^(\S+ +(?:done|failed, rolled back) +[0-9a-f]{12}) +\d+s\b", re.MULTILINE)
+_NOTHING = re.compile(r"^(\S+ +nothing to do +[0-9a-f]{12}) +\d+s$", re.MULTILINE)
 """Rows of the table at a run's end."""
+_DONE = re.compile(r"^(\[[\w-]+\] done|[\w-]+ [0-9a-f]{12}: done)$", re.MULTILINE)
+"""A quick machine is done in less than a second."""
 _MOVING = re.compile(
     r"^(\[(\w+)\] moving .*\n)(?:\[\2\] \d+ of \d+ tasks running\n)*", re.MULTILINE
 )

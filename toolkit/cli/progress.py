@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from toolkit.cli import output
+from toolkit.formats.words import count
 from toolkit.operations import Job, JobAction, Outcome
 from toolkit.ports import debug
 from toolkit.run.events import (
@@ -28,7 +29,7 @@ from toolkit.run.events import (
 from toolkit.show import run as show
 from toolkit.show import style
 from toolkit.show.advice import advice_lines
-from toolkit.show.text import count, duration, line, shortened
+from toolkit.show.text import duration, line, shortened
 
 REFRESHES = 8
 """How often per second the lines are drawn again."""

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from toolkit.advice import Advice, advice_parts
+from toolkit.formats.words import count
 from toolkit.show.advice import advice_lines, sentence
-from toolkit.show.text import count, line, quote
+from toolkit.show.text import line, quote
 
 _FIXED = ((2, 45, 1), (2, 44, 1), (2, 43, 4), (2, 42, 2), (2, 41, 1), (2, 40, 2), (2, 39, 4))
 """The first versions of git with the security fixes of 2024."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from toolkit.advice import NextCommand, SameOptions
 from toolkit.exits import Exit
+from toolkit.formats.words import count
 from toolkit.model import (
     Base,
     BaseChoice,
@@ -32,7 +33,6 @@ from toolkit.show.style import Role, marked
 from toolkit.show.table import room, table
 from toolkit.show.text import (
     clipped,
-    count,
     duration,
     line,
     listing,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from toolkit.advice import NextCommand, SameOptions
+from toolkit.formats.words import count
 from toolkit.model import TargetState
 from toolkit.operations import HealthLocation, HealthReport, HealthResult, HealthStatus
 from toolkit.show.advice import advice_lines, sentence
@@ -30,7 +31,7 @@ from toolkit.show.run import live_document
 from toolkit.show.smoke import took
 from toolkit.show.style import Role, marked
 from toolkit.show.table import room, table
-from toolkit.show.text import count, line, shortened, wrapped
+from toolkit.show.text import line, shortened, wrapped
 
 ROLES = {
     HealthStatus.OK: Role.GOOD,

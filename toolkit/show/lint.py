@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from toolkit.formats.words import count
 from toolkit.model import Lint, Rules
-from toolkit.show.text import count, line, quote
+from toolkit.show.text import line, quote
 
 
 def text(rules: Rules, result: Lint | None) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from toolkit.formats.words import count
 from toolkit.model import Commit
-from toolkit.show.text import count, line
+from toolkit.show.text import line
 
 
 def lines(target: str, commits: Sequence[Commit]) -> Iterator[str]:

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator, Sequence
 
+from toolkit.formats.words import count
 from toolkit.model import Commit, Replayed, Tally
 from toolkit.show.table import table
-from toolkit.show.text import count, duration, line, quote
+from toolkit.show.text import duration, line, quote
 
 
 def json_line(replayed: Replayed) -> str:

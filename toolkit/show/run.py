@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from toolkit.advice import Advice, NextCommand, SameOptions
+from toolkit.formats.words import count
 from toolkit.model import AWS
 from toolkit.operations import (
     GOOD,
@@ -21,7 +22,7 @@ from toolkit.operations import (
 from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
 from toolkit.show.style import Role, marked, plain
 from toolkit.show.table import room, table
-from toolkit.show.text import count, duration, line, shortened, wrapped
+from toolkit.show.text import duration, line, shortened, wrapped
 from toolkit.show.timeline import critical_path, timeline
 
 WIDTH = 80

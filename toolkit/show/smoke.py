@@ -5,13 +5,14 @@ was expected.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from toolkit.formats.words import count
 from toolkit.model import Check
 from toolkit.operations import CheckStatus, Result
 from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.style import Role, marked
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, count, duration, line, wrapped
+from toolkit.show.text import clipped, duration, line, wrapped
 
 WIDTH = 80
 WORDS = {

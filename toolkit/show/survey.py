@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from toolkit.advice import NextCommand, ShellCommand
+from toolkit.formats.words import count
 from toolkit.model import Rules
 from toolkit.show.advice import advice_lines
-from toolkit.show.text import count, line, quote
+from toolkit.show.text import line, quote
 
 
 class CoverageRow(Protocol):

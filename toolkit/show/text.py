@@ -130,13 +130,6 @@ def duration(seconds: int) -> str:
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
 
 
-def count(number: int, singular: str, plural: str = "") -> str:
-    """`1 file`, `2 files`, `1,000 files`."""
-    if number == 1:
-        return f"1 {singular}"
-    return f"{number:,} {plural or singular + 's'}"
-
-
 def listing(names: Iterable[str], most: int) -> list[str]:
     """The first names quoted, a line each, and how many there are besides."""
     names = list(names)

@@ -12,6 +12,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from toolkit.errors import CloudError, Refused, Superseded
+from toolkit.formats.words import count
 from toolkit.operations import Job
 from toolkit.ports import commands, parallel
 from toolkit.ports.aws import distributions, objects
@@ -158,7 +159,7 @@ class _SiteDeploy:
         etags = self._uploaded_before(prepared)
         missing = [key for key in plan.assets if key not in etags]
         if missing:
-            etags |= self._upload(prepared, missing, self.report.prepare, "files")
+            etags |= self._upload(prepared, missing, self.report.prepare, "file")
         return self._refreshed(prepared, None, etags)
 
     def _uploaded_before(self, prepared: Prepared) -> dict[str, str]:
@@ -192,7 +193,7 @@ class _SiteDeploy:
         copies = prepared.plan.archives
         if not copies:
             return prepared
-        self.report.phase(f"keeping {len(copies)} files of the live release")
+        self.report.phase(f"keeping {count(len(copies), 'file')} of the live release")
         self.report.prepare("s3:CopyObject", **self._many(copies[0].key, len(copies)))
         etags = self._copy(copies)
         stale = dict(prepared.plan.stale)
@@ -263,7 +264,7 @@ class _SiteDeploy:
             self.report.intend("s3:CopyObject", **self._many(min(copies), len(copies)))
         etags: dict[str, str] = {}
         for keys in plans.waves((*plan.pages, *copies), index):
-            self.report.phase(f"replacing {len(keys)} files")
+            self.report.phase(f"replacing {count(len(keys), 'file')}")
             change = partial(self._change, prepared, copies)
             etags |= parallel.run(keys, change, self.report.check)
         return etags
@@ -298,7 +299,7 @@ class _SiteDeploy:
     def _delete(self, keys: Sequence[str]) -> None:
         """Delete what no release that is kept has."""
         for batch in objects.batches(keys):
-            self.report.phase(f"deleting {len(batch)} old files")
+            self.report.phase(f"deleting {count(len(batch), 'old file')}")
             self.report.intend("s3:DeleteObjects", **self._many(batch[0], len(batch)))
             for key, code in self.objects.delete(batch):
                 raise CloudError(call="s3:DeleteObjects", reason=f"{code} for {key}")
@@ -310,10 +311,10 @@ class _SiteDeploy:
     ) -> dict[str, str]:
         total = len(keys)
         intend("s3:PutObject", **self._many(keys[0], total))
-        self.report.phase(f"uploading {total} {what}")
+        self.report.phase(f"uploading {count(total, what)}")
 
         def progress(done: int) -> None:
-            self.report.phase(f"uploading {what}: {done} of {total}")
+            self.report.phase(f"uploading: {done} of {count(total, what)}")
 
         return parallel.run(keys, partial(self._put, prepared), self.report.check, progress)
 
