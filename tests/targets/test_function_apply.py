@@ -587,6 +587,29 @@ def test_an_image_is_built_pushed_and_deployed_by_its_digest(imaged: FunctionSta
     assert imaged.preview(imaged.job(IMAGE, run="r2", token="t-2")).unchanged
 
 
+def test_an_image_is_built_by_a_step_of_its_own(imaged: FunctionStage) -> None:
+    job = imaged.job(IMAGE)
+    artifact = imaged.preview(job).artifact
+    assert artifact is not None
+    assert (artifact.what, artifact.name, [call.name for call in artifact.calls]) == (
+        "image",
+        COMMIT,
+        [PUSH],
+    )
+    other = imaged.another(2, settings=IMAGE)
+    assert imaged.preview(replace(job, run="r2")).artifact == artifact
+    assert imaged.preview(other).artifact != artifact
+    step, report = replace(job, action=JobAction.BUILD), imaged.report()
+    assert function.built(step, {}, imaged.ports).state == "absent"
+    function.build(step, imaged.ports, report)
+    assert (report.prepared, imaged.alias) == ([PUSH], "1")
+    assert function.built(step, report.receipt, imaged.ports).state == "done"
+    function.build(step, imaged.ports, report)
+    assert report.prepared == [PUSH]
+    assert imaged.preview(job).artifact is None
+    assert imaged.deployed(job).verdict == "succeeded"
+
+
 def test_an_image_that_is_there_is_not_built_again(imaged: FunctionStage) -> None:
     imaged.applied(imaged.job(IMAGE))
     imaged.lambdas.point("mail", "1", description="")

@@ -7,8 +7,10 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from toolkit.errors import Refused, TagTaken
-from toolkit.operations import Job, PlannedCall
+from toolkit.operations import Artifact, Job, Observation, PlannedCall, StepState
 from toolkit.ports.aws import ecr
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -79,6 +81,33 @@ def built_image(job: Job, ports: Ports, report: Report) -> Code:
             "someone else pushes the same tag; run it again",
         )
     return _code(uri, pushed.digest)
+
+
+def build(job: Job, ports: Ports, report: Report) -> None:
+    """Build the image and push it into the job's repository, unless it is there by now."""
+    report.phase("checking the repository")
+    if existing_image(job, ports) is None:
+        built_image(job, ports, report)
+
+
+def built(job: Job, ports: Ports) -> Observation:
+    """Whether the image is in the job's repository. Raises Refused where its name is on one that
+    was built in another way.
+    """
+    code = existing_image(job, ports)
+    if code is None:
+        return Observation(StepState.ABSENT)
+    return Observation(StepState.DONE, outputs={"image": str(code.request()["ImageUri"])})
+
+
+def artifact(job: Job, ports: Ports) -> Artifact:
+    """What has to be built: equal for all targets and places whose image is the same."""
+    from toolkit.artifacts.images import builder
+
+    recipe = msgspec.to_builtins(_recipe(job, ports))
+    decides = [recipe, job.version.name, builder(job.options.builder).name]
+    key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return Artifact("image", job.version.name, key, (push_call(job),))
 
 
 def push_call(job: Job) -> PlannedCall:

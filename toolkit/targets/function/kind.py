@@ -117,6 +117,24 @@ class FunctionKind(base.Kind):
 
         return observe.observe(job, receipt, ports)
 
+    def build(self, job: "Job", ports: "Ports", report: base.Report) -> None:
+        """Build the image and push it into its repository, unless it is there."""
+        from toolkit.targets.function import image
+
+        image.build(job, ports, report)
+
+    def built(
+        self,
+        job: "Job",
+        receipt: Mapping[str, Any],
+        ports: "Ports",
+        before: "Observation | None" = None,
+    ) -> "Observation":
+        """Whether the image is in its repository."""
+        from toolkit.targets.function import image
+
+        return image.built(job, ports)
+
     def abandon(
         self, job: "Job", receipt: Mapping[str, Any], ports: "Ports", report: base.Report
     ) -> None:

@@ -52,13 +52,15 @@ def preview(job: Job, ports: Ports) -> Preview:
         warnings = _warnings(job, state, code)
         if is_unchanged(state, code):
             return Preview((), warnings, unchanged=True, live=live)
-        calls = []
+        calls: list[PlannedCall] = []
+        artifact = None
         if code is not None and code.upload is not None:
             account = job.location.account or aws.account()
             if not codes.is_uploaded(aws, code.upload, account):
                 calls.append(code.upload.call)
         if code is None and job.settings.image is not None:
-            calls.append(image.push_call(job))
+            artifact = image.artifact(job, ports)
+            calls += artifact.calls
         if not is_latest(state.function, code):
             calls.append(update_call(job))
         calls += [publish_call(job), alias_call(job, state, "")]
@@ -66,7 +68,7 @@ def preview(job: Job, ports: Ports) -> Preview:
         f"{question.text} {question.flag} confirms this in advance"
         for question in questions_about(job, state)
     ]
-    return Preview(tuple(calls), (*warnings, *questions), live=live)
+    return Preview(tuple(calls), (*warnings, *questions), live=live, artifact=artifact)
 
 
 def _rollback_preview(job: Job, aws: Aws, state: CurrentState) -> Preview:
