@@ -161,6 +161,21 @@ def test_the_first_deploy_of_somebody_elses_function_needs_adopt(stage: Function
     assert stage.alias == "3"
 
 
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        RecordedDeploy(problem="the bucket does not answer"),
+        RecordedDeploy("r0", "b" * 40, detail={"function": "another"}),
+    ],
+)
+def test_a_record_that_is_unknown_or_of_another_function_is_no_consent(
+    stage: FunctionStage, recorded: RecordedDeploy
+) -> None:
+    with pytest.raises(NotAgreed):
+        stage.applied(stage.job(recorded=recorded), Report(yes=NOBODY, clock=stage.clock))
+    assert (stage.writes, stage.alias) == ([], "1")
+
+
 def test_what_is_recorded_needs_no_adopt(stage: FunctionStage) -> None:
     job = stage.job(recorded=RecordedDeploy("r0", "b" * 40))
     stage.applied(job, Report(yes=NOBODY, clock=stage.clock))
@@ -817,6 +832,16 @@ def test_a_rollback_to_a_version_that_is_gone_is_refused(stage: FunctionStage) -
     with pytest.raises(Refused, match="version 1 of mail no longer exists"):
         stage.preview(replace(restored(stage, "1"), restore=other))
     assert (stage.writes, stage.alias) == ([], "2")
+
+
+def test_a_rollback_without_the_alias_is_refused(stage: FunctionStage) -> None:
+    deployed(stage)
+    del stage.function.aliases["live"]
+    with pytest.raises(Refused, match="has no alias live"):
+        stage.preview(restored(stage, "1"))
+    with pytest.raises(Refused):
+        stage.applied(restored(stage, "1"))
+    assert stage.writes == []
 
 
 def test_what_cannot_be_read_is_not_known_to_be_restorable(stage: FunctionStage) -> None:

@@ -85,11 +85,11 @@ class FunctionSettings(base.WatchSettings, frozen=True, kw_only=True):
 
 def problem(settings: FunctionSettings) -> str | None:
     """What is wrong with settings whose types are right; None if nothing is."""
-    given = [name for name in ORIGINS if getattr(settings, name) is not None]
-    if len(given) != 1:
+    named = [name for name in ORIGINS if getattr(settings, name) is not None]
+    if len(named) != 1:
         return (
             "needs exactly one of `source`, `build`, `image` and `s3`, which say what its code"
-            f" comes from; it has {' and '.join(given) or 'none'}"
+            f" comes from; it has {' and '.join(named) or 'none'}"
         )
     if _NUMBER.fullmatch(settings.alias) or settings.alias == "$LATEST":
         return f"`alias` is {settings.alias}, which is a version: only an alias can be moved"

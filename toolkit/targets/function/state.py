@@ -100,6 +100,12 @@ def read_state(job: Job, ports: Ports) -> CurrentState:
         serving = functions.function(aws, settings.function, alias.version)
     state = CurrentState(function, alias, serving)
     if job.action == ROLLBACK:
+        if alias is None:
+            again = NextCommand("deploy-function", (job.target,), ("--adopt",))
+            raise Refused(
+                f"function {settings.function} has no alias {settings.alias}",
+                ("create it with a deploy:", again),
+            )
         return state
     _refuse_other_package(settings, function)
     signing = ""
@@ -133,9 +139,19 @@ def _refuse_other_package(settings: FunctionSettings, function: Function) -> Non
 
 def needs_adoption(job: Job, state: CurrentState) -> bool:
     """Whether somebody has to agree first: toolkit has never deployed it, or its alias is gone."""
-    if job.action == ROLLBACK or state.alias is None:
-        return state.alias is None
-    return job.recorded is None and not state.is_ours
+    if job.action == ROLLBACK:
+        return False
+    return state.alias is None or not (state.is_ours or _is_recorded(job))
+
+
+def _is_recorded(job: Job) -> bool:
+    """Whether a good deploy of this very function is recorded. A record that cannot be read says
+    nothing, and neither does one of the function that the target was before.
+    """
+    recorded, name = job.recorded, str(job.settings.function)
+    if recorded is None or recorded.problem:
+        return False
+    return recorded.detail.get("function", name) == name
 
 
 def restored_version(job: Job, aws: Aws) -> Function:
