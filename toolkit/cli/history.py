@@ -1,5 +1,7 @@
 """`toolkit history`: the runs of this machine and, with a store, of colleagues."""
 
+from collections.abc import Sequence
+
 import click
 
 from toolkit.advice import SameOptions
@@ -10,10 +12,17 @@ from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import project_stores
 from toolkit.ports import processes
+from toolkit.ports.ports import Ports
+from toolkit.record.state import Store
 from toolkit.show import history as show
 
 
-@click.command(epilog="\b\nExamples:\n  toolkit history\n  toolkit history -n 100 --json")
+@click.command(
+    epilog=(
+        "\b\nExamples:\n  toolkit history\n  toolkit history -n 100 --json\n"
+        "  toolkit history --stats -e prod"
+    )
+)
 @click.option(
     "-n",
     "most",
@@ -22,25 +31,28 @@ from toolkit.show import history as show
     show_default=True,
     help="Show at most this many runs.",
 )
+@click.option(
+    "--stats",
+    "as_statistics",
+    is_flag=True,
+    help="Show how long runs and their steps took, and how many went well.",
+)
 @options.common
 @options.color
 @environment_option("Only runs in this environment.")
 @options.as_json
 @click.pass_context
 def history(
-    ctx: click.Context,
-    most: int,
-    folder: str | None,
-    rules: str | None,
-    env: str | None,
-    as_json: bool,
+    ctx: click.Context, /, most: int, as_statistics: bool, as_json: bool, **values: str | None
 ) -> int:
     """List the runs of this machine, or with a `store` everybody's, newest first."""
-    folder = options.enter(ctx, folder)
-    git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
+    folder = options.enter(ctx, values["folder"])
+    git, named = options.repository(folder), options.inherited(ctx, "rules", values["rules"])
     stores, loaded = project_stores(folder, named, git), load_rules(folder, named, git)
     ports = open_ports(git, folder)
     environment = options.known_environment(ctx, loaded)
+    if as_statistics:
+        return _statistics(stores, ports, environment, as_json)
     account.sign_in_for_runs(loaded, ports, silent=as_json)
     problems = colleagues.send_unsent(loaded, ports, stores)
     runs, notes = colleagues.list_runs(loaded, ports, stores, most, environment)
@@ -49,4 +61,19 @@ def history(
     if as_json:
         return output.document(show.runs_document(runs))
     output.say(show.runs(runs, output.width(), processes.current_process().host))
+    return 0
+
+
+def _statistics(
+    stores: Sequence[Store], ports: Ports, environment: str | None, as_json: bool
+) -> int:
+    from toolkit.record import statistics
+    from toolkit.show import statistics as show_statistics
+
+    computed = statistics.statistics(stores, ports.clock.now(), environment)
+    if as_json:
+        return output.document(
+            show_statistics.document(computed.rows, statistics.DAYS, computed.unreadable)
+        )
+    output.say(show_statistics.text(computed.rows, statistics.DAYS, computed.unreadable))
     return 0
