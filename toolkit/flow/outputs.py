@@ -110,11 +110,11 @@ def _known(
     answer: TargetOutputs, outputs: Mapping[str, str], named: Sequence[NamedOutput]
 ) -> TargetOutputs:
     """The outputs that were asked for: all, or the single ones of the target that are named."""
-    wanted = {name.output for name in named if name.target == answer.target}
-    if not wanted or None in wanted:
+    chosen = {name.output for name in named if name.target == answer.target}
+    if not chosen or None in chosen:
         kept = dict(outputs)
     else:
-        kept = {name: value for name, value in outputs.items() if name in wanted}
+        kept = {name: value for name, value in outputs.items() if name in chosen}
     return TargetOutputs(answer.name, answer.target, answer.kind, answer.location, kept)
 
 

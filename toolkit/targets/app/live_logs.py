@@ -158,9 +158,9 @@ class ServiceLogs:
             arn = str(task["taskArn"])
             if arn in self._tasks or arn in self._done or self._ended_before(task):
                 continue
-            found = self._tasks[arn] = self._open(task)
+            opened = self._tasks[arn] = self._open(task)
             if not is_first:
-                self._notes.append(f"{found.name} has started")
+                self._notes.append(f"{opened.name} has started")
         alive = {str(task["taskArn"]) for task in running}
         reasons = {str(task["taskArn"]): str(task.get("stoppedReason") or "") for task in stopped}
         for arn, followed in self._tasks.items():

@@ -166,8 +166,8 @@ def task_runner(job: Job, ports: Ports, container: str | None) -> EcsTaskRunner:
 def _container(definition: Shape, settings: AppSettings, named: str | None) -> str:
     """The container whose command is replaced. Raises Refused."""
     repository = ecr.named(settings.repository)
-    wanted = named or settings.container
-    names = definitions.containers_to_update(definition, wanted, repository)
+    chosen = named or settings.container
+    names = definitions.containers_to_update(definition, chosen, repository)
     if len(names) > 1:
         raise Refused(
             f"the task has several containers with this image: {', '.join(names)}",
