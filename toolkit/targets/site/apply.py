@@ -159,7 +159,7 @@ class _SiteDeploy:
         etags = self._uploaded_before(prepared)
         missing = [key for key in plan.assets if key not in etags]
         if missing:
-            etags |= self._upload(prepared, missing, self.report.prepare, "file")
+            etags |= self._upload(prepared, missing, self.report.prepare)
         return self._refreshed(prepared, None, etags)
 
     def _uploaded_before(self, prepared: Prepared) -> dict[str, str]:
@@ -299,7 +299,7 @@ class _SiteDeploy:
     def _delete(self, keys: Sequence[str]) -> None:
         """Delete what no release that is kept has."""
         for batch in objects.batches(keys):
-            self.report.phase(f"deleting {count(len(batch), 'old file')}")
+            self.report.phase(f"deleting {count(len(batch), 'file')} of old releases")
             self.report.intend("s3:DeleteObjects", **self._many(batch[0], len(batch)))
             for key, code in self.objects.delete(batch):
                 raise CloudError(call="s3:DeleteObjects", reason=f"{code} for {key}")
@@ -307,14 +307,14 @@ class _SiteDeploy:
     # --- calls
 
     def _upload(
-        self, prepared: Prepared, keys: Sequence[str], intend: Callable[..., None], what: str
+        self, prepared: Prepared, keys: Sequence[str], intend: Callable[..., None]
     ) -> dict[str, str]:
         total = len(keys)
         intend("s3:PutObject", **self._many(keys[0], total))
-        self.report.phase(f"uploading {count(total, what)}")
+        self.report.phase(f"uploading {count(total, 'file')}")
 
         def progress(done: int) -> None:
-            self.report.phase(f"uploading: {done} of {count(total, what)}")
+            self.report.phase(f"uploading {done} of {count(total, 'file')}")
 
         return parallel.run(keys, partial(self._put, prepared), self.report.check, progress)
 

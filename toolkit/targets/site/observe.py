@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from toolkit.advice import NextCommand, ShellCommand
 from toolkit.errors import CloudError, ProbeError, ProbeRefused
-from toolkit.formats.words import count
 from toolkit.operations import Job, LiveVersion, Observation, StepState, Verdict
 from toolkit.ports.aws import distributions
 from toolkit.ports.aws.client import Aws
@@ -105,7 +104,7 @@ def _verified(
         if problem:
             return _mismatched(job, ports, mark, seen, problem)
         seen += 1
-    phase = f"served as deployed: {count(len(pages), 'changed page')}"
+    phase = "the changed pages are served as deployed"
     return Observation(StepState.DONE, Verdict.SUCCEEDED, phase=phase, live=now)
 
 
