@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from toolkit.formats.words import count
 from toolkit.show.table import table
-from toolkit.show.text import count, duration, line
+from toolkit.show.text import duration, line
 
 HEADERS = ("what", "ended", "success", "median", "p90", "was success", "was median", "was p90")
 
