@@ -196,8 +196,9 @@ class Preview(Struct, frozen=True):
     """What a step would do: the calls in order, the warnings, and whether nothing would change.
     `plan` are the lines in which the target's own program says what it would change, and `same` is
     what the commands in warnings have to repeat. `artifact` is what has to be built first; its
-    calls are among `calls`. `after` is what has to be deployed first, where this run deploys it,
-    too, whatever `needs` says.
+    calls are among `calls`. `consents` are options of the kind that somebody has to agree to
+    before it can be deployed at all, and that were not given. `after` is what has to be deployed
+    first, where this run deploys it, too, whatever `needs` says.
     """
 
     calls: tuple[PlannedCall, ...]
@@ -208,6 +209,7 @@ class Preview(Struct, frozen=True):
     same: SameOptions = SameOptions()
     artifact: Artifact | None = None
     after: tuple[Prerequisite, ...] = ()
+    consents: tuple[str, ...] = ()
     displaces: tuple[Resource, ...] = ()
     """What other targets write, as they name it, and this step takes out of what is live."""
     redeploys: tuple[NextCommand, ...] = ()

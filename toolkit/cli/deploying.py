@@ -51,6 +51,7 @@ from toolkit.run.stop import Stop
 from toolkit.show import run as show
 from toolkit.show.diff import behind
 from toolkit.show.text import line
+from toolkit.targets.base import flag
 
 
 class PlanFile(Struct, frozen=True):
@@ -288,6 +289,7 @@ def _agreed(
         _show_intention(common, prepared, before)
     else:
         _require_run_consent(command, common, request, prepared, git, before)
+        prepared = _with_consents(common, prepared)
     if before:
         stopped = hooks.run(common, name, before, prepared.rules, ports)
         if stopped is not None:
@@ -296,6 +298,32 @@ def _agreed(
             output.note("note: what ran before the deploy has changed the files")
             return _agreed(command, replace(common, no_hooks=True), request, git, ports)
     return _AgreedRun(name, prepared, proofs, unasked)
+
+
+def _with_consents(common: DeployOptions, prepared: flow.PreparedRun) -> flow.PreparedRun:
+    """The run with what several of its steps need consent to, each asked once for all of them, and
+    not by each when it is its turn. Where nobody can be asked, each step says what it lacks. Raises
+    Declined.
+    """
+    if not can_ask(common):
+        return prepared
+    steps: dict[str, list[str]] = {}
+    for step, preview in prepared.previews.items():
+        for option in preview.consents:
+            steps.setdefault(option, []).append(step)
+    jobs = {job.step: job for job in prepared.jobs}
+    for option, asking in steps.items():
+        if len(asking) < 2:
+            continue
+        from toolkit.cli.prompt import confirm
+
+        question = f"Agree to {flag(option)} for {', '.join(asking)}, as said above?"
+        if not confirm(question, default=False):
+            raise Declined()
+        for step in asking:
+            options = replace(jobs[step].options, **{option: True})
+            jobs[step] = replace(jobs[step], options=options)
+    return replace(prepared, jobs=tuple(jobs.values()))
 
 
 def _tell_left_out(prepared: flow.PreparedRun) -> None:

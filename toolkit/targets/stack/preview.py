@@ -82,7 +82,20 @@ def preview(job: Job, ports: Ports) -> Preview:
             {"stack": source.name, "change_set": change_set_name(job.token)},
         )
     )
-    return Preview(tuple(calls), tuple(warnings), live=live, after=after, displaces=older.services)
+    return Preview(
+        tuple(calls),
+        tuple(warnings),
+        live=live,
+        after=after,
+        consents=_consents(job, recovery),
+        displaces=older.services,
+    )
+
+
+def _consents(job: Job, recovery: stack_status.StackRecovery | None) -> tuple[str, ...]:
+    if recovery is None or getattr(job.options, recovery.consent):
+        return ()
+    return (recovery.consent,)
 
 
 def _prerequisites(source: sources.ChangeSetSource) -> tuple[Prerequisite, ...]:
