@@ -222,6 +222,16 @@ def test_what_makes_no_sense_is_refused(stage: Stage, args: tuple[str, ...], wor
     assert stage.endpoint.calls.count("RunTask") == 0
 
 
+def test_options_of_the_command_are_none_of_toolkits(stage: Stage) -> None:
+    answer = stage.run("wab", "--", "aws", "--json", "--debug", "-e", "prod")
+    assert (answer.code, answer.out) == (2, "")
+    assert stage.run("wab", "--json", "--", "aws").json["status"] == "error"
+    assert stage.run("web", "--", "aws", "--json", "--dry-run").code == 0
+    [call] = stage.endpoint.calls.of("RunTask")
+    command = call.params["overrides"]["containerOverrides"][0]["command"]
+    assert command == ["aws", "--json", "--dry-run"]
+
+
 def test_a_protected_environment_needs_its_name(stage: Stage) -> None:
     answer = stage.run("web", "-e", "prod", *COMMAND)
     assert answer.code == 2

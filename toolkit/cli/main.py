@@ -244,13 +244,21 @@ def run(args: list[str]) -> int:
         output.note(error.format_message())
         return Exit.USAGE
     except click.ClickException as error:
-        return output.usage(error, _command(args), "--json" in args)
+        return output.usage(error, _command(args), _asks_for_json(args))
     except output.ReaderGone:
         raise BrokenPipeError from None
     except BrokenPipeError:
         raise
     except Exception as error:
         return _report(error, args)
+
+
+def _asks_for_json(args: list[str]) -> bool:
+    """Whether a command line asks for a document. Words behind `--` are none of our options: they
+    may be those of a command that is run.
+    """
+    end = args.index("--") if "--" in args else len(args)
+    return "--json" in args[:end]
 
 
 def _report(error: Exception, args: list[str]) -> int:
@@ -262,7 +270,7 @@ def _report(error: Exception, args: list[str]) -> int:
     if isinstance(error, ToolkitError):
         debug.tell("error", type(error).__name__, str(error), exit=int(error.exit))
         same = replace(typed_options(args), aws=error.aws_options)
-        return output.error(error, _command(args), "--json" in args, same)
+        return output.error(error, _command(args), _asks_for_json(args), same)
     from toolkit.cli import crash
 
     return crash.report(error, args)
