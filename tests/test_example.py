@@ -46,11 +46,12 @@ def test_the_top_level_table_is_the_example_in_place() -> None:
     [
         ("backend/src/car_rental/api.py", ("app",)),
         ("backend/Dockerfile", ("app",)),
-        ("lambda/login_handler/handler.py", ("api",)),
-        ("cdk/stacks/api_stack.py", ("api",)),
+        ("lambda/login_handler/handler.py", ("login",)),
+        ("lambda/tests/test_login.py", ()),
+        ("cdk/stacks/api_stack.py", ("api", "login")),
         ("cdk/stacks/fargate_stack.py", ("fargate",)),
-        ("cdk/stacks/network_stack.py", ("infra",)),
-        ("cdk/app.py", ("infra",)),
+        ("cdk/stacks/network_stack.py", ("infra", "login")),
+        ("cdk/app.py", ("infra", "login")),
         ("frontend/src/app.js", ("web",)),
         ("smoke/checks.toml", ()),
         ("backend/tests/test_rental_api.py", ()),
@@ -73,7 +74,7 @@ def test_a_file_of_the_example_goes_where_its_readme_says(
     )
 
 
-@pytest.mark.parametrize("folder", ["backend/tests", "lambda/login_handler", "frontend"])
+@pytest.mark.parametrize("folder", ["backend/tests", "lambda/tests", "frontend"])
 def test_the_examples_own_tests_pass(folder: str) -> None:
     alone = ["-p", "no:cacheprovider", "-p", "no:xdist", "-c", "/dev/null", f"--rootdir={EXAMPLE}"]
     done = subprocess.run(

@@ -35,7 +35,7 @@ def test_init_drafts_rules_that_send_changes_the_right_way(
     unruled.commit("rules")
     for path, kind in (
         ("backend/src/car_rental/api.py", "app"),
-        ("lambda/login_handler/handler.py", "stack"),
+        ("cdk/first_code/handler.py", "stack"),
         ("cdk/stacks/fargate_stack.py", "stack"),
         ("frontend/src/app.js", "site"),
     ):

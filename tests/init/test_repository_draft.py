@@ -390,8 +390,8 @@ def test_the_draft_for_the_example_forgets_nothing() -> None:
     [
         ("backend/src/car_rental/api.py", ["backend"]),
         ("backend/requirements.txt", ["backend"]),
-        ("lambda/login_handler/handler.py", ["api"]),
-        ("lambda/login_handler/test_handler.py", "ignored"),
+        ("cdk/first_code/handler.py", ["api"]),
+        ("lambda/login_handler/handler.py", "unmatched"),
         ("cdk/stacks/api_stack.py", ["api"]),
         ("cdk/stacks/fargate_stack.py", ["fargate"]),
         ("cdk/stacks/network_stack.py", ["infra"]),

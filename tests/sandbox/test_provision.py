@@ -35,17 +35,17 @@ def parts(loaded: Rules, bare: bool = False) -> list[tuple[str | None, str, str,
     ]
 
 
-def test_the_example_needs_a_service_a_repository_a_bucket_and_a_bootstrap_in_each_account() -> (
-    None
-):
+def test_the_example_needs_one_of_each_part_and_a_bootstrap_in_each_account() -> None:
     loaded = flow.load_rules(str(EXAMPLE), None, None)
     assert parts(loaded) == [
         ("111111111111", "repository", "car-rental-backend", 8080),
         ("111111111111", "service", "backend", 8080),
+        ("111111111111", "function", "car-rental-login", 8080),
         ("111111111111", "bucket", "car-rental-web", 8080),
         ("111111111111", "bootstrap", "hnb659fds", 8080),
         ("222222222222", "repository", "car-rental-backend-prod", 8080),
         ("222222222222", "service", "backend-prod", 8080),
+        ("222222222222", "function", "car-rental-login-prod", 8080),
         ("222222222222", "bucket", "car-rental-web-prod", 8080),
         ("222222222222", "bootstrap", "hnb659fds", 8080),
     ]

@@ -16,7 +16,7 @@ suffix = app.node.try_get_context("suffix") or ""
 image_tag = app.node.try_get_context("image_tag") or "latest"
 
 network = CarRentalNetworkStack(app, f"CarRentalNetworkStack{suffix}")
-CarRentalApiStack(app, f"CarRentalApiStack{suffix}", token_secret=network.token_secret)
+CarRentalApiStack(app, f"CarRentalApiStack{suffix}", suffix=suffix, token_secret=network.token_secret)
 CarRentalFargateStack(
     app,
     f"CarRentalFargateStack{suffix}",

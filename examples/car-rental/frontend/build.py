@@ -1,5 +1,7 @@
 """Build the site: python build.py [--api-base URL] [--login-base URL]
 
+The addresses come from API_BASE and LOGIN_BASE, if these variables are set.
+
 Every asset gets a name with a digest of its content, so that a browser may keep it for ever and an
 old page never meets a new script. A reference is part of the content of the file that holds it: a
 new picture renames the style sheet that shows it. The pages keep their names and come last, so that
@@ -11,12 +13,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import html
+import json
+import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 LOCAL_API = "http://127.0.0.1:8080"
+MANIFEST = "asset-manifest.json"
 TEXT = {".css", ".html", ".js", ".svg"}
 REFERENCE = re.compile(r"""(?<=["'(])(?:\./)?([\w.-]+)(?=["')])""")
 
@@ -72,6 +78,14 @@ def _is_published(path: Path) -> bool:
     return path.suffix != ".md" and not path.name.startswith(".")
 
 
+def manifest(names: Iterable[str]) -> bytes:
+    """Which names have a digest, so that a browser may keep them, in create-react-app's form: name
+    of the source -> published name.
+    """
+    hashed = [Path(name) for name in names if name.startswith("assets/")]
+    return json.dumps({"files": {Path(path.stem).stem + path.suffix: str(path) for path in hashed}}, indent=2).encode()
+
+
 def write(files: dict[str, bytes], target: Path) -> None:
     """Replace the target folder; the whole site is built by now, so a defect in a source cannot
     cost the old one.
@@ -84,13 +98,15 @@ def write(files: dict[str, bytes], target: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    api, login = os.environ.get("API_BASE") or LOCAL_API, os.environ.get("LOGIN_BASE", "")
     parser = argparse.ArgumentParser(description="Build the site from src into dist.")
-    parser.add_argument("--api-base", default=LOCAL_API, help="address of the API (default: %(default)s)")
-    parser.add_argument("--login-base", default="", help="address of the login function, if it is not the API")
+    parser.add_argument("--api-base", default=api, help="address of the API (default: %(default)s)")
+    parser.add_argument("--login-base", default=login, help="address of the login function, if it is not the API")
     parser.add_argument("--out", type=Path, default=HERE / "dist", help="folder to write (default: dist)")
     options = parser.parse_args(arguments)
     values = {"API_BASE": options.api_base, "LOGIN_BASE": options.login_base}
-    files = Site(HERE / "src", values).build()
+    built = Site(HERE / "src", values).build()
+    files = {MANIFEST: manifest(built), **built}
     write(files, options.out)
     print(f"{len(files)} files in {options.out}")
 

@@ -5,6 +5,7 @@ does.
 import contextlib
 import importlib.util
 import io
+import json
 import re
 import tempfile
 import unittest
@@ -39,6 +40,9 @@ class BuildTest(unittest.TestCase):
         self.assertNotIn("%", page)
         for reference in re.findall(r'(?:src|href)="([^"]+)"', page):
             self.assertTrue((dist / reference).is_file(), reference)
+        listed = json.loads((dist / site.MANIFEST).read_text("utf-8"))["files"]
+        self.assertEqual(set(listed.values()), {f"assets/{asset.name}" for asset in (dist / "assets").iterdir()})
+        self.assertRegex(listed["app.js"], r"^assets/app\.[0-9a-f]{10}\.js$")
         for asset in (dist / "assets").iterdir():
             self.assertRegex(asset.name, r"^\w+\.[0-9a-f]{10}\.\w+$")
             for reference in re.findall(r"""["'(]\./([^"')]+)""", asset.read_text("utf-8")):

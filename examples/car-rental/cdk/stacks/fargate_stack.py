@@ -1,6 +1,6 @@
 """The backend: a Fargate service behind a load balancer."""
 
-from aws_cdk import CfnParameter, Duration, Stack
+from aws_cdk import CfnParameter, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecs as ecs
@@ -43,12 +43,19 @@ class CarRentalFargateStack(Stack):
         task = ecs.FargateTaskDefinition(
             self, "Task", family=f"car-rental-backend{suffix}", cpu=256, memory_limit_mib=512
         )
+        log_group = logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/car-rental/backend{suffix}",
+            retention=logs.RetentionDays.ONE_MONTH,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
         task.add_container(
             "backend",
             image=ecs.ContainerImage.from_ecr_repository(repository, tag.value_as_string),
             port_mappings=[ecs.PortMapping(container_port=PORT)],
             secrets={"TOKEN_SECRET": ecs.Secret.from_secrets_manager(token_secret)},
-            logging=ecs.LogDrivers.aws_logs(stream_prefix="backend", log_retention=logs.RetentionDays.ONE_MONTH),
+            logging=ecs.LogDrivers.aws_logs(stream_prefix="backend", log_group=log_group),
         )
         return task
 

@@ -1,8 +1,8 @@
 """POST /login behind API Gateway: checks the demo user and issues a token that the backend accepts.
 
 It repeats the few lines of car_rental.auth that make a token, because the function and the image
-are deployed apart: shared code would make every change of it a deploy of both. The test beside this
-file checks that the backend agrees.
+are deployed apart: shared code would make every change of it a deploy of both. A test in
+lambda/tests checks that the backend agrees.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ sys.path.insert(0, str(HERE.parents[1] / "backend" / "src"))
 
 from car_rental import auth  # noqa: E402
 
-spec = importlib.util.spec_from_file_location("login_handler", HERE / "handler.py")
+spec = importlib.util.spec_from_file_location("login_handler", HERE.parent / "login_handler" / "handler.py")
 login = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(login)
 
