@@ -191,6 +191,7 @@ NOT_MISSED = {
         " images"
     ),
     "ecs:DescribeTaskDefinition": "the same",
+    "lambda:ListAliases": "only for stacks with functions: there is none here",
     "s3:ListBucket": "S3 says `not found` only to who may list, the emulator to everybody",
     "sqs:TagQueue": "CloudFormation acts as the caller, the emulator's does not",
 }
