@@ -25,7 +25,7 @@ from toolkit.errors import (
     Throttled,
 )
 from toolkit.operations import JobAction, Location, RecordedDeploy
-from toolkit.targets.function import image
+from toolkit.targets.function import image, state
 from toolkit.targets.function.kind import kind as function
 from toolkit.targets.function.options import FunctionRestore
 from toolkit.targets.function.settings import FunctionBuild, FunctionImage, S3Object
@@ -136,6 +136,22 @@ def test_a_copied_description_says_nothing_of_other_code(stage: FunctionStage) -
     assert live is not None
     assert (live.version, live.commit, live.run) == ("3", None, None)
     assert not stage.preview(stage.another(2)).unchanged
+
+
+def test_an_alias_that_moves_between_two_reads_is_read_with_its_version(
+    stage: FunctionStage,
+) -> None:
+    deployed(stage)
+
+    def late(params: dict[str, Any]) -> dict[str, Any]:
+        if params.get("Qualifier") == "live":
+            params = {**params, "Qualifier": "1"}
+        return stage.lambdas.get_function_configuration(params)
+
+    stage.endpoint.on("lambda", "GetFunctionConfiguration", late)
+    read = state.read_state(stage.job(), stage.ports)
+    assert read.serving is not None
+    assert read.serving.version == "2"
 
 
 # --- who has to agree

@@ -1,6 +1,7 @@
 """Before anything is changed: what is there, whose it is, and what is known to fail."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
 
@@ -88,16 +89,22 @@ def read_state(job: Job, ports: Ports) -> CurrentState:
     """Look at everything. Raises Missing, Refused and WrongAccount for what is known to fail."""
     settings: FunctionSettings = job.settings
     aws = ports.aws(job.location)
-    check_account(aws, job.location)  # another account's answers would be about a stranger
-    function = functions.function(aws, settings.function)
+    name = settings.function
+    with ThreadPoolExecutor(4) as pool:
+        account = pool.submit(check_account, aws, job.location)
+        asked = pool.submit(functions.function, aws, name)
+        asked_alias = pool.submit(functions.alias, aws, name, settings.alias)
+        asked_version = pool.submit(functions.function, aws, name, settings.alias)
+    account.result()  # another account's answers would be about a stranger
+    function, alias, serving = asked.result(), asked_alias.result(), asked_version.result()
     if function is None:
         raise Missing(
             what="Lambda function", name=settings.function, where=f" in {aws.region_name}"
         )
-    alias = functions.alias(aws, settings.function, settings.alias)
-    serving = None
-    if alias is not None:
-        serving = functions.function(aws, settings.function, alias.version)
+    if alias is None:
+        serving = None
+    elif serving is None or serving.version != alias.version:
+        serving = functions.function(aws, name, alias.version)  # it was moved in between
     state = CurrentState(function, alias, serving)
     if job.action == ROLLBACK:
         if alias is None:
