@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from tests.support.aws.wire import AwsError
 
@@ -133,7 +134,7 @@ class S3:
         """CopyObject within the endpoint."""
         source = params["CopySource"]
         name, _, key = (
-            (f"{source['Bucket']}/{source['Key']}" if isinstance(source, dict) else source)
+            (f"{source['Bucket']}/{source['Key']}" if isinstance(source, dict) else unquote(source))
             .lstrip("/")
             .partition("/")
         )

@@ -685,11 +685,16 @@ def _rest_answer(
         root = (
             shape.serialization.get("resultWrapper")
             or shape.serialization.get("name")
+            or _ROOTS.get(operation)
             or f"{operation}Result"
         )
         body = _document(root, "".join(_to_xml(shape, inside)))
         headers["Content-Type"] = "application/xml"
     return Answer(status, headers, body)
+
+
+_ROOTS = {"ListObjectsV2": "ListBucketResult"}
+"""Documents that S3 calls otherwise than the model does."""
 
 
 def _document(root: str, inner: str) -> bytes:

@@ -513,12 +513,24 @@ class ObjectSender:
         """Send a PUT: the etag in the answer's headers, empty if it has none, and the answer's
         body. None for anything but a success.
         """
+        return self._send("PUT", quote(key, safe="/~"), headers, body)
+
+    def listing(self, query: Mapping[str, str], headers: Mapping[str, str]) -> bytes | None:
+        """Send a GET for a page of the bucket's list: the answer's body. None for anything but a
+        success.
+        """
+        words = [f"{name}={quote(value, safe='~')}" for name, value in sorted(query.items())]
+        answer = self._send("GET", f"?{'&'.join(words)}", headers, b"")
+        return None if answer is None else answer[1]
+
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[str, bytes] | None:
         from botocore.auth import S3SigV4Auth  # type: ignore[import-untyped]
         from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
         from botocore.exceptions import BotoCoreError
 
-        url = self._address + quote(key, safe="/~")
-        request = AWSRequest("PUT", url, headers=headers, data=body)
+        request = AWSRequest(method, self._address + path, headers=headers, data=body)
         try:
             # New ones each time: those of a role are replaced before they expire.
             credentials = self._credentials.get_frozen_credentials()

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
+from xml.etree import ElementTree
 
 from toolkit import errors
 from toolkit.ports.aws.client import Aws, ObjectSender
@@ -51,12 +52,38 @@ class Objects:
 
     def etags(self) -> dict[str, str]:
         """Key -> etag of all objects. Raises CloudError."""
+        listing = self._sent_listing()
+        if listing is not None:
+            return listing
         with self._explained():
             listed = self._aws.pages(
                 "s3", "list_objects_v2", "Contents", **self._common, Prefix=self.prefix
             )
             start = len(self.prefix)
             return {str(item["Key"])[start:]: str(item.get("ETag", "")) for item in listed}
+
+    def _sent_listing(self) -> dict[str, str] | None:
+        """The same without all that a call does besides, which takes ten times the processor time;
+        None for anything but a success.
+        """
+        sender = self._sender
+        etags: dict[str, str] = {}
+        token = ""
+        while sender is not None:
+            query = {"list-type": "2", "encoding-type": "url", "prefix": self.prefix}
+            if token:
+                query["continuation-token"] = token
+            page = sender.listing(query, self._owner)
+            if page is None:
+                return None
+            try:
+                more = _read_page(page, len(self.prefix), etags)
+            except (ElementTree.ParseError, _WrongPage):
+                return None
+            if more is None:
+                return etags
+            token = more
+        return None
 
     def put(
         self, key: str, body: bytes | IO[bytes], size: int, digest: str, headers: Mapping[str, str]
@@ -236,6 +263,34 @@ class Objects:
             if problem.aws_code == "NoSuchBucket":
                 raise errors.Missing(what="bucket", name=self.bucket, where="") from None
             raise
+
+
+class _WrongPage(Exception):
+    """A page of a list is not as S3 writes them."""
+
+
+def _read_page(page: bytes, start: int, etags: dict[str, str]) -> str | None:
+    """Take in a page of a bucket's list; how the next one is asked for, None after the last.
+    `start` is how many characters of each key are left out. Raises ParseError, _WrongPage.
+    """
+    root = ElementTree.fromstring(page)  # noqa: S314 (as botocore reads the same answer)
+    space = root.tag.removesuffix("ListBucketResult")
+    encoded = root.findtext(f"{space}EncodingType") == "url"
+    cut, token = root.findtext(f"{space}IsTruncated"), None
+    if root.tag == space or cut not in ("true", "false"):
+        raise _WrongPage
+    for item in root.iterfind(f"{space}Contents"):
+        key = item.findtext(f"{space}Key")
+        if not key:
+            raise _WrongPage
+        if encoded:
+            key = unquote_plus(key)
+        etags[key[start:]] = item.findtext(f"{space}ETag") or ""
+    if cut == "true":
+        token = root.findtext(f"{space}NextContinuationToken")
+        if not token:
+            raise _WrongPage
+    return token
 
 
 def _http_headers(headers: Mapping[str, str]) -> dict[str, str]:
