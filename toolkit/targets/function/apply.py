@@ -30,7 +30,7 @@ from toolkit.targets.function.preview import (
 )
 from toolkit.targets.function.state import (
     ROLLBACK,
-    CurrentState,
+    FunctionState,
     alias_marks,
     is_busy,
     read_state,
@@ -64,7 +64,7 @@ def apply(job: Job, ports: Ports, report: Report) -> None:
         steps.deploy(state)
 
 
-def _adopt_own_move(job: Job, state: CurrentState, report: Report) -> bool:
+def _adopt_own_move(job: Job, state: FunctionState, report: Report) -> bool:
     """Whether the alias has been moved with our token: the answer to that call was lost."""
     written = alias_marks(state.alias)
     if state.alias is None or written.get(marks.TOKEN) != job.token:
@@ -81,7 +81,7 @@ class _FunctionDeploy:
         self._aws: Aws = ports.aws(job.location)
         self._name, self._alias = str(job.settings.function), str(job.settings.alias)
 
-    def restore(self, state: CurrentState) -> None:
+    def restore(self, state: FunctionState) -> None:
         """Send all calls to the version of a good deploy."""
         version = restored_version(self._job, self._aws)
         self._report.keep(version=version.version, sha256=version.sha256)
@@ -92,7 +92,7 @@ class _FunctionDeploy:
         content = version_marks(version).get(marks.CONTENT, "")
         self._move(state, version.version, content)
 
-    def deploy(self, state: CurrentState) -> None:
+    def deploy(self, state: FunctionState) -> None:
         """Bring the code to the function, and its alias to it."""
         version = self._version_with_token()
         if version is None and is_built_as_live(self._job, state):
@@ -109,11 +109,11 @@ class _FunctionDeploy:
             version = self._publish(self._updated(state.function, code), code)
             self._move_to(state, version, code.content)
 
-    def _keep_unchanged(self, state: CurrentState) -> None:
+    def _keep_unchanged(self, state: FunctionState) -> None:
         serving = state.serving
         self._report.keep(version=serving.version if serving else "", unchanged=True)
 
-    def _agree(self, state: CurrentState) -> None:
+    def _agree(self, state: FunctionState) -> None:
         """Ask what has to be agreed to, each question once: a process that goes on does not ask
         again.
         """
@@ -124,7 +124,7 @@ class _FunctionDeploy:
                 self._report.keep(agreed=[*agreed, question.text])
 
     @contextmanager
-    def _code(self, state: CurrentState) -> Iterator[Code]:
+    def _code(self, state: FunctionState) -> Iterator[Code]:
         """The code, built if it has to be."""
         settings, job = self._job.settings, self._job
         if settings.build is not None:
@@ -301,11 +301,11 @@ class _FunctionDeploy:
 
     # --- the alias
 
-    def _move_to(self, state: CurrentState, version: Function, content: str) -> None:
+    def _move_to(self, state: FunctionState, version: Function, content: str) -> None:
         self._report.keep(version=version.version, sha256=version.sha256)
         self._move(state, self._ready(version).version, content)
 
-    def _move(self, state: CurrentState, version: str, content: str) -> None:
+    def _move(self, state: FunctionState, version: str, content: str) -> None:
         """Make the call that moves the alias, and keep what tells that from somebody else's."""
         description = marks.of_alias(self._job, version, content)
         before = state.alias.version if state.alias else ""
@@ -313,7 +313,7 @@ class _FunctionDeploy:
         self._report.phase(f"moving alias {self._alias} to version {version}")
         alias = state.alias
         for attempt in range(1, ATTEMPTS + 1):
-            current = CurrentState(state.function, alias)
+            current = FunctionState(state.function, alias)
             try:
                 self._call_once(
                     alias_call(self._job, current, version),
@@ -357,7 +357,7 @@ class _FunctionDeploy:
             ) from None
         self._report.tell(f"someone else has changed alias {self._alias}: reading it again")
         function = self._read()
-        self._agree(CurrentState(function, alias))
+        self._agree(FunctionState(function, alias))
         return alias
 
     # --- one call

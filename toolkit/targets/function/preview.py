@@ -16,7 +16,7 @@ from toolkit.targets.function.code import Code
 from toolkit.targets.function.settings import FunctionSettings
 from toolkit.targets.function.state import (
     ROLLBACK,
-    CurrentState,
+    FunctionState,
     alias_marks,
     is_busy,
     live_version,
@@ -71,7 +71,7 @@ def preview(job: Job, ports: Ports) -> Preview:
     return Preview(tuple(calls), (*warnings, *questions), live=live, artifact=artifact)
 
 
-def _rollback_preview(job: Job, aws: Aws, state: CurrentState) -> Preview:
+def _rollback_preview(job: Job, aws: Aws, state: FunctionState) -> Preview:
     version = restored_version(job, aws)
     live = None
     if state.alias is not None:
@@ -106,7 +106,7 @@ def known_code(job: Job, ports: Ports) -> Iterator[Code | None]:
         yield None
 
 
-def is_built_as_live(job: Job, state: CurrentState) -> bool:
+def is_built_as_live(job: Job, state: FunctionState) -> bool:
     """Whether what would be built is live already, by the names: a build of the same commit, with
     the same settings.
     """
@@ -118,17 +118,17 @@ def is_built_as_live(job: Job, state: CurrentState) -> bool:
     return same and written.get(marks.SETTINGS) == version.settings and _is_fit(state)
 
 
-def is_unchanged(state: CurrentState, code: Code | None) -> bool:
+def is_unchanged(state: FunctionState, code: Code | None) -> bool:
     """Whether the code is live already: by its content, for equal content may be another zip."""
     return code is not None and state.content == code.content and _is_fit(state)
 
 
-def _is_fit(state: CurrentState) -> bool:
+def _is_fit(state: FunctionState) -> bool:
     serving = state.serving
     return serving is not None and serving.state != "Failed" and state.is_configured
 
 
-def is_restored(state: CurrentState, version: Function) -> bool:
+def is_restored(state: FunctionState, version: Function) -> bool:
     """Whether all calls go to the version that a rollback puts back."""
     alias = state.alias
     return alias is not None and alias.version == version.version and not alias.shares
@@ -141,7 +141,7 @@ def is_latest(function: Function, code: Code | None) -> bool:
     return function.sha256 == code.sha256
 
 
-def questions_about(job: Job, state: CurrentState) -> list[Question]:
+def questions_about(job: Job, state: FunctionState) -> list[Question]:
     """What somebody has to agree to, as things are; without what the options agree to."""
     name, alias = job.settings.function, job.settings.alias
     questions: list[Question] = []
@@ -157,7 +157,7 @@ def questions_about(job: Job, state: CurrentState) -> list[Question]:
     return questions
 
 
-def _warnings(job: Job, state: CurrentState, code: Code | None) -> tuple[Advice, ...]:
+def _warnings(job: Job, state: FunctionState, code: Code | None) -> tuple[Advice, ...]:
     name = job.settings.function
     lines: list[Advice] = []
     if state.signing == "Warn" and job.settings.s3 is None:
@@ -196,7 +196,7 @@ def publish_call(job: Job) -> PlannedCall:
     )
 
 
-def alias_call(job: Job, state: CurrentState, version: str) -> PlannedCall:
+def alias_call(job: Job, state: FunctionState, version: str) -> PlannedCall:
     """The move of the alias, which is empty where the version has no number yet; or its
     creation.
     """

@@ -21,7 +21,7 @@ ROLLBACK = JobAction.ROLLBACK
 """The action of a job that puts back what was live: nothing is packed."""
 
 
-class CurrentState(Struct, frozen=True):
+class FunctionState(Struct, frozen=True):
     """What there is before a deploy, as Lambda says it. `serving` is the version that the alias
     leads to; None where there is no alias, or no such version.
     """
@@ -85,7 +85,7 @@ def version_marks(version: Function | None) -> Mapping[str, str]:
     return written if marks.is_of(written, version.sha256) else {}
 
 
-def read_state(job: Job, ports: Ports) -> CurrentState:
+def read_state(job: Job, ports: Ports) -> FunctionState:
     """Look at everything. Raises Missing, Refused and WrongAccount for what is known to fail."""
     settings: FunctionSettings = job.settings
     aws = ports.aws(job.location)
@@ -105,7 +105,7 @@ def read_state(job: Job, ports: Ports) -> CurrentState:
         serving = None
     elif serving is None or serving.version != alias.version:
         serving = functions.function(aws, name, alias.version)  # it was moved in between
-    state = CurrentState(function, alias, serving)
+    state = FunctionState(function, alias, serving)
     if job.action == ROLLBACK:
         if alias is None:
             again = NextCommand("deploy-function", (job.target,), ("--adopt",))
@@ -126,7 +126,7 @@ def read_state(job: Job, ports: Ports) -> CurrentState:
     stack = ""
     if needs_adoption(job, state) and function.arn:
         stack = functions.stack_of(aws, function.arn)
-    return CurrentState(function, alias, serving, signing, stack)
+    return FunctionState(function, alias, serving, signing, stack)
 
 
 def _refuse_other_package(settings: FunctionSettings, function: Function) -> None:
@@ -144,7 +144,7 @@ def _refuse_other_package(settings: FunctionSettings, function: Function) -> Non
     )
 
 
-def needs_adoption(job: Job, state: CurrentState) -> bool:
+def needs_adoption(job: Job, state: FunctionState) -> bool:
     """Whether somebody has to agree first: toolkit has never deployed it, or its alias is gone."""
     if job.action == ROLLBACK:
         return False
