@@ -15,7 +15,7 @@ from toolkit.operations import Job, JobAction, Location, Observation
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets.site.kind import kind as site
-from toolkit.targets.site.manifest import KEY, Manifest
+from toolkit.targets.site.manifest import KEY, SiteManifest
 from toolkit.targets.site.options import SiteOptions, SiteRestore
 
 BUCKET = "www"
@@ -101,7 +101,7 @@ class SiteStage:
             if not key.startswith(f"{prefix}.toolkit/")
         }
 
-    def manifest(self, prefix: str = "") -> Manifest:
+    def manifest(self, prefix: str = "") -> SiteManifest:
         """The manifest in the bucket."""
         stored = self.bucket.objects[prefix + KEY]
-        return msgspec.json.decode(stored.body, type=Manifest)
+        return msgspec.json.decode(stored.body, type=SiteManifest)

@@ -16,14 +16,14 @@ from toolkit.targets.site.manifest import (
     FORMAT,
     OWN,
     Invalidation,
-    Manifest,
     Release,
     SiteFile,
+    SiteManifest,
     SiteState,
     content_digest,
     release_key,
 )
-from toolkit.targets.site.plan import Bucket, PlanRequest, SitePlan
+from toolkit.targets.site.plan import PlanRequest, SiteBucket, SitePlan
 from toolkit.targets.site.settings import Keep
 
 KEEP = Keep()
@@ -52,12 +52,12 @@ class World:
 
     def __init__(self) -> None:
         self.objects: dict[str, Object] = {}
-        self.manifest: Manifest | None = None
+        self.manifest: SiteManifest | None = None
         self.lists: dict[str, dict[str, SiteFile]] = {}
         self.now = START
 
-    def bucket(self) -> Bucket:
-        return Bucket(self.manifest, {key: found.etag for key, found in self.objects.items()})
+    def bucket(self) -> SiteBucket:
+        return SiteBucket(self.manifest, {key: found.etag for key, found in self.objects.items()})
 
     def request(
         self, name: str, files: dict[str, SiteFile], restore: bool = False, keep: Keep = KEEP
@@ -103,7 +103,7 @@ class World:
         files = {key: replace(item, etag=self.objects[key].etag) for key, item in files.items()}
         self.lists[request.release] = files
         self.objects[release_key(request.release)] = Object("list", ())
-        self.manifest = Manifest(
+        self.manifest = SiteManifest(
             format=FORMAT,
             state=SiteState.LIVE,
             token=request.token,

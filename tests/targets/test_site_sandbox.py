@@ -31,7 +31,7 @@ from toolkit.ports.clock import SystemClock
 from toolkit.ports.net.policy import CONNECT_TO
 from toolkit.ports.ports import Ports
 from toolkit.targets.site.kind import kind as site
-from toolkit.targets.site.manifest import KEY, RELEASES, Manifest
+from toolkit.targets.site.manifest import KEY, RELEASES, SiteManifest
 from toolkit.targets.site.options import SiteOptions, SiteRestore
 from toolkit.targets.site.settings import Keep
 
@@ -169,9 +169,9 @@ def _kept(www: Www) -> set[str]:
     return {release.id for release in manifest.releases}
 
 
-def _manifest(www: Www) -> Manifest:
+def _manifest(www: Www) -> SiteManifest:
     _, body = www.aws.streamed("s3", "get_object", 1 << 24, Bucket="www", Key=KEY)
-    return msgspec.json.decode(body, type=Manifest)
+    return msgspec.json.decode(body, type=SiteManifest)
 
 
 @pytest.mark.sandbox

@@ -2,8 +2,9 @@
 since headers for an origin may be secret.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -23,10 +24,10 @@ class Distribution(Struct, frozen=True):
     changed: datetime | None
     domain: str
     certificate: str
-    origins: tuple["Origin", ...] = ()
+    origins: tuple["DistributionOrigin", ...] = ()
 
 
-class Origin(Struct, frozen=True):
+class DistributionOrigin(Struct, frozen=True):
     """Where a distribution takes files from: a host, and the path that it puts before each."""
 
     domain: str
@@ -63,10 +64,7 @@ def distribution(aws: Aws, name: str) -> Distribution | None:
         answer.get("LastModifiedTime"),
         str(answer["DomainName"]),
         str(shown),
-        tuple(
-            Origin(str(origin.get("DomainName", "")), str(origin.get("OriginPath") or ""))
-            for origin in (config.get("Origins") or {}).get("Items") or ()
-        ),
+        tuple(_origins(config)),
     )
 
 
@@ -141,3 +139,9 @@ def certificate(aws: Aws, arn: str) -> AcmCertificate | None:
         renewal,
         answer.get("Type") == "IMPORTED",
     )
+
+
+def _origins(config: Mapping[str, Any]) -> Iterator[DistributionOrigin]:
+    for origin in (config.get("Origins") or {}).get("Items") or ():
+        domain, path = str(origin.get("DomainName", "")), str(origin.get("OriginPath") or "")
+        yield DistributionOrigin(domain, path)

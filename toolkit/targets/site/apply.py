@@ -27,9 +27,9 @@ from toolkit.targets.site.manifest import (
     Claim,
     ClaimOnly,
     Invalidation,
-    Manifest,
     ReleaseFiles,
     SiteFile,
+    SiteManifest,
     SiteState,
     Stale,
     encode,
@@ -152,7 +152,7 @@ class _SiteDeploy:
             return prepared
         claimed = Claim(self.job.token, self.job.run, plan.assets)
         live = prepared.contents.bucket.live
-        document: Manifest | ClaimOnly = ClaimOnly(format=FORMAT, claim=claimed)
+        document: SiteManifest | ClaimOnly = ClaimOnly(format=FORMAT, claim=claimed)
         if live is not None:
             document = replace(live, claim=claimed)
         self._write(document, self.report.prepare, "what is about to be uploaded")
@@ -231,14 +231,14 @@ class _SiteDeploy:
         )
         self._write(live, self.report.intend, "the release that is live")
 
-    def _manifest(self, prepared: Prepared) -> Manifest:
+    def _manifest(self, prepared: Prepared) -> SiteManifest:
         """The manifest while pages are changed."""
         plan = prepared.plan
         changed = (*plan.pages, *(copy.key for copy in plan.copies))
         invalidation: Invalidation | None = None
         if plan.invalidate and self.job.settings.distribution:
             invalidation = Invalidation(f"toolkit-{self.job.token}", plan.invalidate)
-        return Manifest(
+        return SiteManifest(
             format=FORMAT,
             state=SiteState.SWITCHING,
             token=self.job.token,
@@ -338,7 +338,7 @@ class _SiteDeploy:
         return parallel.run(copies, copied, self.report.check)
 
     def _write(
-        self, document: Manifest | ClaimOnly, intend: Callable[..., None], what: str
+        self, document: SiteManifest | ClaimOnly, intend: Callable[..., None], what: str
     ) -> None:
         """Write the manifest over the one that was read. Raises Superseded, Refused where somebody
         else has written it since.
@@ -356,7 +356,7 @@ class _SiteDeploy:
 
     def _overtaken(self) -> Exception:
         manifest, _ = state.read_manifest(self.objects)
-        live = manifest if isinstance(manifest, Manifest) else None
+        live = manifest if isinstance(manifest, SiteManifest) else None
         claim = manifest.claim if manifest is not None else None
         if claim is None and live is not None:
             return self._superseded(live)
@@ -366,14 +366,14 @@ class _SiteDeploy:
             "wait for it to end, then deploy again",
         )
 
-    def _superseded(self, live: Manifest | None) -> Superseded:
+    def _superseded(self, live: SiteManifest | None) -> Superseded:
         what = live.release.version if live is not None else "another release"
         return Superseded(what=what, target=self.job.target)
 
     def _refreshed(
         self,
         prepared: Prepared,
-        own: Manifest | None,
+        own: SiteManifest | None,
         etags: Mapping[str, str] | None = None,
     ) -> Prepared:
         """The same with the etags of what was put there; of a switch that is continued, with the

@@ -17,7 +17,7 @@ from toolkit.targets.outputs import read_outputs
 from toolkit.targets.site.settings import OUTPUT, SiteBuild, consumed
 
 
-class BuildInputs(Struct, frozen=True):
+class ConsumedOutputs(Struct, frozen=True):
     """The outputs of other targets that a build is told; `missing` are those that do not exist.
     `digest` is that of all of them, empty where there are none.
     """
@@ -27,20 +27,20 @@ class BuildInputs(Struct, frozen=True):
     digest: str = ""
 
 
-def read_inputs(job: Job, ports: Ports) -> BuildInputs:
+def read_inputs(job: Job, ports: Ports) -> ConsumedOutputs:
     """What the build of a job is told. Raises CloudError, Refused."""
     wanted = consumed(job.settings)
     if not wanted:
-        return BuildInputs()
+        return ConsumedOutputs()
     outputs = read_outputs(job, wanted, ports)
     values = {place: value for place, value in outputs.items() if value is not None}
     missing = tuple(sorted(outputs.keys() - values.keys()))
     listed = [(*place, value) for place, value in sorted(values.items())]
     digest = hashlib.sha256(msgspec.json.encode(listed)).hexdigest()
-    return BuildInputs(values, missing, digest)
+    return ConsumedOutputs(values, missing, digest)
 
 
-def refuse_missing(inputs: BuildInputs) -> None:
+def refuse_missing(inputs: ConsumedOutputs) -> None:
     """Raises Refused where the build would lack an output."""
     if inputs.missing:
         target, name = inputs.missing[0]
@@ -59,7 +59,7 @@ def words(job: Job) -> str:
     return join(job.settings.build.command)
 
 
-def find(job: Job, inputs: BuildInputs, root: str) -> Command:
+def find(job: Job, inputs: ConsumedOutputs, root: str) -> Command:
     """The command, with its environment; nothing is started. Raises Refused where it does not
     exist, leads out of the repository, or a variable is not set.
     """
@@ -71,5 +71,5 @@ def find(job: Job, inputs: BuildInputs, root: str) -> Command:
     return commands.find(around, build.command, root)
 
 
-def _filled(value: str, inputs: BuildInputs) -> str:
+def _filled(value: str, inputs: ConsumedOutputs) -> str:
     return OUTPUT.sub(lambda match: inputs.values[match["target"], match["name"]], value)

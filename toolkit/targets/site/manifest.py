@@ -94,7 +94,7 @@ class Invalidation(Struct, frozen=True):
     id: str = ""
 
 
-class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SiteManifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The manifest of a site. `stale` has files of earlier releases: keys, and copies of pages
     below RELEASES. `changing` are the keys that had other content once under the same name.
     `pages` are the keys that its switch has changed, `deletes` those that it is still to delete.
@@ -129,16 +129,16 @@ class ReleaseFiles(Struct, frozen=True):
     files: dict[str, SiteFile]
 
 
-def encode(document: Manifest | ClaimOnly | ReleaseFiles) -> bytes:
+def encode(document: SiteManifest | ClaimOnly | ReleaseFiles) -> bytes:
     """A document as it stands in the bucket."""
     return msgspec.json.encode(document)
 
 
-def decode_manifest(data: bytes, address: str) -> Manifest | ClaimOnly:
+def decode_manifest(data: bytes, address: str) -> SiteManifest | ClaimOnly:
     """The manifest. Raises Refused for what toolkit has not written."""
     try:
         try:
-            document: Manifest | ClaimOnly = msgspec.json.decode(data, type=Manifest)
+            document: SiteManifest | ClaimOnly = msgspec.json.decode(data, type=SiteManifest)
         except msgspec.ValidationError:
             document = msgspec.json.decode(data, type=ClaimOnly)
     except (msgspec.DecodeError, UnicodeDecodeError):

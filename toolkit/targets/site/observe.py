@@ -25,8 +25,8 @@ from toolkit.targets.site import build, preview, state
 from toolkit.targets.site.headers import is_page
 from toolkit.targets.site.manifest import (
     MOST,
-    Manifest,
     SiteFile,
+    SiteManifest,
     SiteState,
     decode_release,
     release_key,
@@ -63,7 +63,7 @@ def observe(
     now = state.live_version(manifest)
     if receipt.get("unchanged"):
         return Observation(StepState.DONE, Verdict.UNCHANGED, phase="unchanged", live=now)
-    if not isinstance(manifest, Manifest) or manifest.token != job.token:
+    if not isinstance(manifest, SiteManifest) or manifest.token != job.token:
         if receipt.get("switched"):
             what = "another release" if now is None else now.version or "another release"
             return Observation(
@@ -88,7 +88,7 @@ def _verified(
     job: Job,
     ports: Ports,
     objects: Objects,
-    manifest: Manifest,
+    manifest: SiteManifest,
     before: Observation | None,
     now: LiveVersion | None,
 ) -> Observation:
@@ -129,7 +129,7 @@ def _mismatched(job: Job, ports: Ports, mark: _Mark, seen: int, problem: str) ->
     )
 
 
-def _changed_pages(job: Job, manifest: Manifest) -> Sequence[str]:
+def _changed_pages(job: Job, manifest: SiteManifest) -> Sequence[str]:
     """The pages to look at, the first page first; that alone where none has changed."""
     index = job.settings.index
     pages = [key for key in manifest.pages if is_page(key) and key in manifest.files]
@@ -201,7 +201,7 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
 def uses_current_outputs(job: Job, ports: Ports) -> bool | None:
     """See targets/base.py."""
     manifest, _ = state.read_manifest(state.objects_of(job, ports.aws(job.location)))
-    if not isinstance(manifest, Manifest) or manifest.state is not SiteState.LIVE:
+    if not isinstance(manifest, SiteManifest) or manifest.state is not SiteState.LIVE:
         return None
     inputs = build.read_inputs(job, ports)
     if inputs.missing:

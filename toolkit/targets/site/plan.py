@@ -16,9 +16,9 @@ from toolkit.targets.site.manifest import (
     RELEASES,
     ClaimOnly,
     Invalidation,
-    Manifest,
     Release,
     SiteFile,
+    SiteManifest,
     SiteState,
     Stale,
     archive_key,
@@ -74,16 +74,16 @@ class SitePlan(Struct, frozen=True, kw_only=True):
         return bool(self.assets or self.copies or self.pages or self.deletes)
 
 
-class Bucket(Struct, frozen=True):
+class SiteBucket(Struct, frozen=True):
     """What the bucket has: the manifest, and key -> etag of all objects below the prefix."""
 
-    manifest: Manifest | ClaimOnly | None
+    manifest: SiteManifest | ClaimOnly | None
     etags: Mapping[str, str]
 
     @property
-    def live(self) -> Manifest | None:
+    def live(self) -> SiteManifest | None:
         """The manifest, if anything has ever been live."""
-        if isinstance(self.manifest, Manifest):
+        if isinstance(self.manifest, SiteManifest):
             return self.manifest
         return None
 
@@ -147,7 +147,7 @@ class PlanRequest(Struct, frozen=True, kw_only=True):
     restore: bool = False
 
 
-def never_immutable(files: Mapping[str, SiteFile], bucket: Bucket) -> tuple[str, ...]:
+def never_immutable(files: Mapping[str, SiteFile], bucket: SiteBucket) -> tuple[str, ...]:
     """The keys that had other content under the same name: whatever the bundler says, their names
     do not say what is in them.
     """
@@ -161,12 +161,12 @@ def never_immutable(files: Mapping[str, SiteFile], bucket: Bucket) -> tuple[str,
     return tuple(sorted(known))
 
 
-def plan(request: PlanRequest, bucket: Bucket) -> SitePlan:
+def plan(request: PlanRequest, bucket: SiteBucket) -> SitePlan:
     """What has to be done. A release that this job has begun to switch to is continued."""
     return _Planner(request, bucket).plan()
 
 
-def continues(token: str, bucket: Bucket) -> bool:
+def continues(token: str, bucket: SiteBucket) -> bool:
     """Whether the job with this token has begun to switch, so that the manifest is its own."""
     return bucket.live is not None and bucket.live.token == token
 
@@ -182,7 +182,7 @@ def waves(keys: Iterable[str], index: str) -> list[list[str]]:
 
 
 class _Planner:
-    def __init__(self, request: PlanRequest, bucket: Bucket) -> None:
+    def __init__(self, request: PlanRequest, bucket: SiteBucket) -> None:
         self._request, self._bucket = request, bucket
         self._live = bucket.live
         self._continued = continues(request.token, bucket)
@@ -427,7 +427,7 @@ def _common_folder(keys: list[str]) -> str:
     return first[: first.rfind("/", 0, length) + 1]
 
 
-def lost_files(live: Manifest | None, files: Mapping[str, object]) -> tuple[str, ...]:
+def lost_files(live: SiteManifest | None, files: Mapping[str, object]) -> tuple[str, ...]:
     """The keys of the live release that a new one does not have."""
     if live is None:
         return ()

@@ -10,7 +10,7 @@ from msgspec import Struct
 from toolkit.errors import Refused
 from toolkit.targets.base import flag
 from toolkit.targets.site.headers import is_page
-from toolkit.targets.site.manifest import Manifest
+from toolkit.targets.site.manifest import SiteManifest
 from toolkit.targets.site.options import SiteOptions
 from toolkit.targets.site.plan import lost_files
 from toolkit.targets.site.references import referred_keys
@@ -38,7 +38,7 @@ Read = Callable[[SourceFile], str]
 
 
 def doubts(
-    files: Mapping[str, SourceFile], live: Manifest | None, settings: SiteSettings, read: Read
+    files: Mapping[str, SourceFile], live: SiteManifest | None, settings: SiteSettings, read: Read
 ) -> Iterator[Doubt]:
     """All that is odd about a build, the worst first."""
     source = settings.source
@@ -68,7 +68,7 @@ def doubts(
     yield from _broken(files, live, settings, read)
 
 
-def _shrunk(live: Manifest, files: Mapping[str, SourceFile], source: str) -> str:
+def _shrunk(live: SiteManifest, files: Mapping[str, SourceFile], source: str) -> str:
     """What says that a third of the site is gone; empty if it is not. A file whose name holds a
     hash goes with every build and another one comes: only pages are known by their names.
     """
@@ -92,7 +92,7 @@ def _listed(option: str, what: str, keys: list[str]) -> Iterator[Doubt]:
 
 
 def _broken(
-    files: Mapping[str, SourceFile], live: Manifest | None, settings: SiteSettings, read: Read
+    files: Mapping[str, SourceFile], live: SiteManifest | None, settings: SiteSettings, read: Read
 ) -> Iterator[Doubt]:
     """References to files that the build does not have. A page that is live as it is was looked at
     before, and what it refers to stays in the bucket.

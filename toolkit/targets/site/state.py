@@ -22,16 +22,16 @@ from toolkit.targets.site.manifest import (
     KEY,
     MOST,
     ClaimOnly,
-    Manifest,
     Release,
     SiteFile,
+    SiteManifest,
     SiteState,
     content_digest,
     decode_manifest,
     decode_release,
     release_key,
 )
-from toolkit.targets.site.plan import Bucket, PlanRequest, SitePlan
+from toolkit.targets.site.plan import PlanRequest, SiteBucket, SitePlan
 from toolkit.targets.site.settings import SiteSettings, folder_prefix
 from toolkit.targets.site.source import SourceFile, read_source
 
@@ -44,7 +44,7 @@ MOST_PAGE = 4 << 20
 class SiteContents(Struct, frozen=True):
     """What the bucket has. `etag` is that of the manifest, None if there is none."""
 
-    bucket: Bucket
+    bucket: SiteBucket
     etag: str | None
 
 
@@ -86,7 +86,7 @@ def objects_of(job: Job, aws: Aws) -> Objects:
     return Objects(aws, settings.bucket, folder_prefix(settings.prefix), job.location.account)
 
 
-def read_manifest(objects: Objects) -> tuple[Manifest | ClaimOnly | None, str | None]:
+def read_manifest(objects: Objects) -> tuple[SiteManifest | ClaimOnly | None, str | None]:
     """The manifest and its etag; None where there is none. Raises CloudError, Refused."""
     document = objects.body(KEY, MOST)
     if document is None:
@@ -99,11 +99,11 @@ def read_contents(objects: Objects) -> SiteContents:
     """What the bucket has. Raises CloudError, Refused."""
     listing = BackgroundTask(objects.etags)
     manifest, etag = read_manifest(objects)
-    return SiteContents(Bucket(manifest, listing.within(LISTING_S)), etag)
+    return SiteContents(SiteBucket(manifest, listing.within(LISTING_S)), etag)
 
 
 def wanted_files(
-    job: Job, sources: Mapping[str, SourceFile], bucket: Bucket, root: str
+    job: Job, sources: Mapping[str, SourceFile], bucket: SiteBucket, root: str
 ) -> tuple[dict[str, SiteFile], tuple[str, ...]]:
     """What each file is to be in the bucket, and which keys must not count as hashed although the
     bundler says so.
@@ -250,9 +250,9 @@ def is_rollback(job: Job) -> bool:
     return job.action == JobAction.ROLLBACK
 
 
-def live_version(manifest: Manifest | ClaimOnly | None) -> LiveVersion | None:
+def live_version(manifest: SiteManifest | ClaimOnly | None) -> LiveVersion | None:
     """What the manifest says is live; None if nothing is."""
-    if not isinstance(manifest, Manifest):
+    if not isinstance(manifest, SiteManifest):
         return None
     release = manifest.release
     detail = {"release": release.id, "content": release.content}
