@@ -30,6 +30,7 @@ def called(stage: FunctionStage) -> set[str]:
     function.live(stage.job(), stage.ports)
     function.health(stage.job(), stage.ports, lambda sign: None)
     function.bypasses(stage.job(), stage.ports)
+    function.logs(stage.job(), stage.ports, stage.clock.now()).read()
     names = set(stage.endpoint.calls.names())
     return {name for name in names if not name.startswith("sts:")}
 

@@ -182,3 +182,9 @@ def test_the_function_that_the_sandbox_makes_can_be_deployed(
     assert result.code == 0, (result.out, result.err)
     answer = aws.read("lambda", "invoke", FunctionName="mail", Qualifier="live")
     assert json.loads(answer["Payload"].read()) == "one"
+    # what it has written is shown with the version that wrote it
+    tailed = toolkit(repo.path, "tail", "mail", "--no-follow")
+    assert tailed.code == 0, tailed.err
+    assert all(" mail:2  " in line for line in tailed.out.splitlines())
+    assert "START RequestId" in tailed.out
+    assert "END RequestId" in tailed.out

@@ -51,7 +51,7 @@ def tail(
     as_json: bool,
     **values: Any,
 ) -> int:
-    """Show what a target writes now: the logs of an app's tasks, the events of a stack."""
+    """Show what a target writes now: the logs of an app or a function, the events of a stack."""
     request = flow.TailRequest(
         **options.project_fields(ctx, values),
         target=target,

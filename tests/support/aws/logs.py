@@ -74,8 +74,8 @@ class Logs:
                 "eventId": f"{n:056d}",
             }
             for name in names
-            for n, (position, line) in enumerate(self._between(group[name], params))
-            if pattern in line
+            for n, (position, line) in enumerate(group[name].events)
+            if pattern in line and (position, line) in self._between(group[name], params)
         ]
         documents.sort(key=lambda event: event["timestamp"])
         start, limit = int(params.get("nextToken", 0)), int(params.get("limit", 10000))

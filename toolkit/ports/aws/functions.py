@@ -67,6 +67,7 @@ class Function(Struct, frozen=True):
     handler: str = ""
     runtime: str = ""
     has_layers: bool = False
+    log_group: str = ""
     configuration: str = ""
     """A digest of all that says how the code runs: equal for two versions that differ in code
     alone.
@@ -244,8 +245,15 @@ def _function(name: str, answer: Mapping[str, Any]) -> Function:
         str(answer.get("Handler", "")),
         str(answer.get("Runtime", "")),
         bool(answer.get("Layers")),
+        _log_group(answer),
         _configuration(answer),
     )
+
+
+def _log_group(answer: Mapping[str, Any]) -> str:
+    """Where it writes its log: by default a group of its own name."""
+    named = (answer.get("LoggingConfig") or {}).get("LogGroup")
+    return str(named or f"/aws/lambda/{answer.get('FunctionName', '')}")
 
 
 def _configuration(answer: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: the last lines of a stream, and a stream from one page to the next."""
+"""CloudWatch Logs: the last lines of a stream; a stream, or a whole group, page by page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -64,3 +64,42 @@ def page(aws: Aws, group: str, stream: str, since_ms: int, token: str | None) ->
     following = str(answer.get("nextForwardToken") or "")
     # An empty page is no end: AWS gives one where it has searched for long enough.
     return LogPage(tuple(answer.get("events") or ()), following, following == (token or ""))
+
+
+class GroupEvent(Struct, frozen=True):
+    """An event of any stream of a group. `time_ms` is in milliseconds since 1970."""
+
+    id: str
+    stream: str
+    time_ms: int
+    text: str
+
+
+class GroupPage(Struct, frozen=True):
+    """Events of a group, and the token of the next page; None if this is the last by now."""
+
+    events: tuple[GroupEvent, ...]
+    token: str | None
+
+
+def group_page(aws: Aws, group: str, since_ms: int, token: str | None) -> GroupPage | None:
+    """The events of all streams of a group from a moment on (milliseconds since 1970), or those
+    behind a page before; None if there is no such group. Raises CloudError.
+    """
+    more = {"nextToken": token} if token else {}
+    try:
+        answer = aws.read(
+            "logs", "filter_log_events", logGroupName=group, startTime=since_ms, **more
+        )
+    except CloudError as problem:
+        if problem.aws_code == "ResourceNotFoundException":
+            return None
+        raise
+    events: list[GroupEvent] = []
+    for event in answer.get("events") or ():
+        stream, time_ms = str(event.get("logStreamName", "")), int(event["timestamp"])
+        text = str(event["message"])
+        # Equal events of one moment have ids of their own; the emulator gives some none.
+        key = str(event.get("eventId") or f"{time_ms} {text}")
+        events.append(GroupEvent(f"{stream} {key}", stream, time_ms, text))
+    return GroupPage(tuple(events), str(answer["nextToken"]) if answer.get("nextToken") else None)

@@ -13,6 +13,8 @@ from toolkit.targets.function.options import FunctionOptions, FunctionRestore
 from toolkit.targets.function.settings import FunctionSettings
 
 if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
+    from datetime import datetime
+
     from toolkit.operations import Job, LiveVersion, Observation, Preview, Provision, Statement
     from toolkit.ports.ports import Ports
 
@@ -152,6 +154,12 @@ class FunctionKind(base.Kind):
         if number is None:
             return super().live_name(live)
         return f"{live.detail.get('function', '')}:{number}"
+
+    def logs(self, job: "Job", ports: "Ports", since: "datetime") -> base.LogReader:
+        """What all of its versions and instances write."""
+        from toolkit.targets.function import live_logs
+
+        return live_logs.function_logs(job, ports, since)
 
     def permissions(self, job: "Job") -> "tuple[Statement, ...]":
         """What preview, apply, observe, live and health call."""

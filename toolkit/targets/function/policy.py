@@ -44,6 +44,11 @@ def statements(job: Job) -> tuple[Statement, ...]:
             (function,),
         ),
         Statement(
+            "follow its log (tail)",
+            ("logs:FilterLogEvents",),
+            (arn(job.location, "logs", "log-group:*"),),
+        ),
+        Statement(
             "see which stack it belongs to, and whether its code has to be signed",
             ("lambda:GetFunctionCodeSigningConfig", "lambda:ListTags"),
             (function,),
