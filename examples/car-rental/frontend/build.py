@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     built = Site(HERE / "src", values).build()
     files = {MANIFEST: manifest(built), **built}
     write(files, options.out)
-    print(f"{len(files)} files in {options.out}")
+    print(f"{len(files)} files in {os.path.relpath(options.out)}")
 
 
 if __name__ == "__main__":
