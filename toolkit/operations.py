@@ -152,6 +152,8 @@ class LiveVersion(Struct, frozen=True):
     deployed: DeployedState = DeployedState()
     moving: bool = False
     """Whether something else is being put in its place right now."""
+    outdated: str = ""
+    """Why it has to be deployed again though nothing of its own has changed; empty if not."""
     by: str = ""
     """What put it there, if that was no deploy of this target: `stack Shop`."""
     doubt: str = ""

@@ -145,6 +145,30 @@ def test_a_hook_that_brings_new_sources_gets_these_deployed(project: Project) ->
     assert [step["target"] for step in due] == ["api"]
 
 
+def test_what_a_hook_makes_due_has_its_own_hooks_run_before(project: Project) -> None:
+    assert project("deploy", "web", "api", "--yes").code == 0
+    rules = (project.repo.path / "rules.toml").read_text()
+    failing = rules.replace('"api"]\n\n[', '"api"]\nhooks = { before = [["false"]] }\n\n[', 1)
+    assert failing != rules
+    project.repo.commit("hooks of api", {"rules.toml": failing, "web/page": "two"})
+    project.program("copy.sh", "echo new >api/page; echo new >web/page")
+    before = project.lines("deployed")
+    done = project("deploy", "--yes")
+    assert done.code == 1
+    assert "api:before failed: `false` ended with exit code 1" in done.err
+    assert project.lines("deployed") == before
+
+
+def test_no_line_of_a_variable_is_shown_or_logged(project: Project) -> None:
+    project.env["FROM"] = "first-of-the-key\nsecond-of-the-key\n"
+    project.program("test.sh", 'echo "$FROM"; exit 1')
+    done = project("deploy", "web", "--yes", "-v")
+    assert done.code == 1
+    logs = [path.read_text() for path in project.home.parent.rglob("*.log")]
+    assert any("{FROM}" in log for log in logs)
+    assert not [text for text in (*logs, done.out, done.err) if "-of-the-key" in text]
+
+
 def test_a_dry_run_shows_the_hooks_and_runs_none(project: Project) -> None:
     done = project("deploy", "web", "--dry-run")
     assert "  web:before  ./test.sh, then ./copy.sh 'two words'" in done.out

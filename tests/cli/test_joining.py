@@ -55,7 +55,9 @@ def page(town: Town) -> str:
 
 def verdicts(town: Town, *args: str) -> dict[str, str]:
     """The verdict of each step of a deploy."""
-    options = ("--without", "app", "--yes", "--allow-replace", "--allow-delete", "--json")
+    options = ["--yes", "--allow-replace", "--allow-delete", "--json"]
+    if "--plan" not in args:
+        options += ["--without", "app"]
     done = town("deploy", *args, *options)
     assert done.code == 0, done.err
     return {step["step"]: step["verdict"] for step in done.json["steps"]}
@@ -70,10 +72,19 @@ def test_a_site_joins_the_run_that_changes_an_output_it_uses_and_only_then(town:
     assert "only if outputs of queue change" in planned
     assert verdicts(town) == {"queue": "succeeded", "web": "succeeded"}
     assert page(town) == "<p>two</p>"
-    # a group is like the plan; what is named one by one is all that is deployed
+    # also where the other one is named, and where the plan comes from a file
     town.repo.commit("a third name", {"infra/queue.json": queue("three", 60)})
-    assert verdicts(town, "queue") == {"queue": "succeeded"}
-    assert page(town) == "<p>two</p>"
-    assert verdicts(town, "infra")["web"] == "succeeded"
+    assert verdicts(town, "queue") == {"queue": "succeeded", "web": "succeeded"}
     assert page(town) == "<p>three</p>"
+    town.repo.commit("a fourth name", {"infra/queue.json": queue("four", 60)})
+    assert town("diff", "--out", "../plan.json").code == 0
+    from_file = verdicts(town, "--plan", "../plan.json")
+    assert (from_file["queue"], from_file["web"]) == ("succeeded", "succeeded")
+    assert page(town) == "<p>four</p>"
+    # what was left out is due as long as it uses the outputs of before
+    town.repo.commit("a fifth name", {"infra/queue.json": queue("five", 60)})
     assert verdicts(town, "infra", "--without", "web").keys() == {"queue", "topic"}
+    live = town("diff", "live", "--json").json["states"]
+    assert "web" not in live.get("clean", [])
+    assert verdicts(town) == {"web": "succeeded"}
+    assert page(town) == "<p>five</p>"

@@ -73,6 +73,7 @@ def test_the_fields_of_a_journal() -> None:
         "host",
         "started",
         "ended",
+        "message",
         environments=(EVIL,),
         status="done",
         exit=0,

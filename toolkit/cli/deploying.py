@@ -266,10 +266,15 @@ class _AgreedRun(Struct, frozen=True):
 
 
 def _agreed(
-    command: str, common: DeployOptions, request: DeployRequest, git: Git | None, ports: Ports
+    command: str,
+    common: DeployOptions,
+    request: DeployRequest,
+    git: Git | None,
+    ports: Ports,
+    ran: frozenset[str] = frozenset(),
 ) -> _AgreedRun | int:
-    """What a person has agreed to, after the programs that run before it; the exit code where there
-    is no run. Raises ToolkitError.
+    """What a person has agreed to, after the programs that run before it, without those that `ran`
+    already; the exit code where there is no run. Raises ToolkitError.
     """
     name = runs.new_id(ports)
     prepared, proofs = _prepare(common, request, name, git, ports)
@@ -279,7 +284,8 @@ def _agreed(
         return report_nothing(command, common, prepared.excluded)
     before: tuple[Hook, ...] = ()
     if not common.no_hooks:
-        before = hooks_of(prepared.jobs, prepared.rules, ports)
+        every = hooks_of(prepared.jobs, prepared.rules, ports)
+        before = tuple(hook for hook in every if hook.step not in ran)
     if common.dry_run:
         return _report_dry_run(command, common, prepared, before)
     unasked = frozenset[str]()
@@ -296,7 +302,9 @@ def _agreed(
             return report_stopped(command, common, stopped)
         if flow.is_stale(prepared, request, git):
             output.note("note: what ran before the deploy has changed the files")
-            return _agreed(command, replace(common, no_hooks=True), request, git, ports)
+            # What they have made due may have programs of its own.
+            ran |= {hook.step for hook in before}
+            return _agreed(command, common, request, git, ports, ran)
     return _AgreedRun(name, prepared, proofs, unasked)
 
 

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable
 
-from toolkit.formats.redaction import without
+from toolkit.formats.redaction import hidden_parts, without
 
 _SCHEMES = "basic|bearer|digest|negotiate|token"
 _NAMES = (
@@ -44,11 +44,10 @@ def redactor() -> Callable[[str], str]:
     The environment is read once: a build writes thousands of lines, and each of them goes through
     here.
     """
-    values = {
-        value: "[redacted]"
-        for name, value in os.environ.items()
-        if len(value) >= _SHORTEST and _is_secret(name)
-    }
+    values: dict[str, str] = {}
+    for name, value in os.environ.items():
+        if _is_secret(name):
+            values |= dict.fromkeys(hidden_parts(value, _SHORTEST), "[redacted]")
 
     def redacted(text: str) -> str:
         return _SECRETS.sub(_without_value, without(text, values))

@@ -181,7 +181,8 @@ def _parts(
         if request.source is not None and not request.targets:
             check_empty_plan(request, rules, name, git, records)
         elif request.source is not None:
-            check_plan(request, chosen, rules, name, git)
+            planned = [target for target in chosen if target.name not in selection.joining]
+            check_plan(request, planned, rules, name, git)
         if chosen:
             part = replace(part, content=deploy_versions(request, chosen, rules, name, git))
         parts.append(part)

@@ -410,8 +410,8 @@ def _live(reading: _Reading) -> Points:
             elif live is None:
                 point = RecordedBase(None, "", unknown="it is not live")
             else:
-                since = contradiction(live, records[location].get(name, ())) or None
-                point = replace(_confirmed(live, name, location, reading), since=since)
+                since = contradiction(live, records[location].get(name, ())) or live.outdated
+                point = replace(_confirmed(live, name, location, reading), since=since or None)
             points[name] = (*points.get(name, ()), point)
     return points
 
@@ -437,9 +437,11 @@ def _live_versions(
         askable: list[Target] = []
         for name in names:
             target = reading.rules.targets[name]
-            if targets.kind(target.kind).runnable(target.settings) is None:
+            kind = targets.kind(target.kind)
+            if kind.runnable(target.settings) is None and kind.can_tell_live(target.settings):
                 askable.append(target)
-        jobs += run_jobs.jobs_without_run(askable, [location], reading.variables)
+        every = reading.rules.targets
+        jobs += run_jobs.jobs_without_run(askable, [location], reading.variables, every)
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
@@ -458,6 +460,9 @@ def _live_version(
         return Refused(what, ("deploy it:", NextCommand("deploy", (job.target,))))
     try:
         live: LiveVersion | None = kind.live(job, ports)
+        if live is not None and job.consumed and not kind.uses_current_outputs(job, ports):
+            sources = ", ".join(source.target for source in job.consumed)
+            live = replace(live, outdated=f"outputs of {sources} that it uses have changed")
     except ToolkitError as problem:
         return problem
     return live
@@ -560,7 +565,7 @@ def _against_live(
     records: Collection[Record] = ()
     if reading.store is not None:
         records = open_ledger(reading.store, location, reading.ports).get(name)
-    why = changed_outside(live, records, recorded.run)
+    why = changed_outside(live, records, recorded.run) or live.outdated
     return replace(recorded, since=why) if why else recorded
 
 

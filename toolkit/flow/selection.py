@@ -120,17 +120,11 @@ def select(
                     " out",
                 )
     joining = frozenset[str]()
-    if request.source is None and not _names_single_targets(request, rules):
+    if request.action == JobAction.DEPLOY:
         joining = _joining({target.name for target in chosen}, without, rules)
         chosen += [rules.targets[name] for name in sorted(joining)]
     excluded = tuple(sorted(every & without))
     return TargetSelection(tuple(chosen), tuple(left), changed, excluded, joining)
-
-
-def _names_single_targets(request: DeployRequest, rules: Rules) -> bool:
-    """Whether a person has named the targets one by one: then these are all that they want."""
-    names = [resolve_target(name, request.kind, rules) for name in request.targets]
-    return bool(names) and not any(rules.targets[name].members for name in names)
 
 
 def _joining(chosen: set[str], without: set[str], rules: Rules) -> frozenset[str]:

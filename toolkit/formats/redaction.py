@@ -3,6 +3,14 @@
 from collections.abc import Mapping
 
 
+def hidden_parts(value: str, shortest: int) -> set[str]:
+    """What must not be seen of a value: it, and each of its lines, for programs and logs are read
+    line by line. A part of fewer than `shortest` characters would be found in other words.
+    """
+    parts = {value, *(line.strip() for line in value.splitlines())}
+    return {part for part in parts if len(part) >= shortest}
+
+
 def without(text: str, replacements: Mapping[str, str]) -> str:
     """A text with every value replaced; longer ones first, for one may hold another."""
     for value in sorted(replacements, key=len, reverse=True):

@@ -8,7 +8,7 @@ from shlex import join
 from msgspec import Struct
 
 from toolkit.errors import ProgramFailed, Refused
-from toolkit.formats.redaction import without
+from toolkit.formats.redaction import hidden_parts, without
 from toolkit.operations import Job
 from toolkit.ports import files, process
 from toolkit.ports.clock import Clock
@@ -64,7 +64,9 @@ def find(around: Surroundings, words: Sequence[str], root: str) -> Command:
         )
     path, passed = _path(around, words[0], folder, root), around.passed
     env = process.child_environment(**{**around.facts, **passed})
-    hidden = {value: f"{{{name}}}" for name, value in passed.items() if len(value) >= SHORTEST}
+    hidden: dict[str, str] = {}
+    for name, value in passed.items():
+        hidden |= dict.fromkeys(hidden_parts(value, SHORTEST), f"{{{name}}}")
     return Command(tuple(words), (path, *words[1:]), folder, env, hidden)
 
 

@@ -172,13 +172,16 @@ def _consumed(
 
 
 def jobs_without_run(
-    targets: Sequence[Target], locations: Sequence[Location], variables: Mapping[str, str]
+    targets: Sequence[Target],
+    locations: Sequence[Location],
+    variables: Mapping[str, str],
+    known: Mapping[str, Target] | None = None,
 ) -> tuple[Job, ...]:
     """Jobs without a run or a version: to ask kinds what is live, or which permissions
-    they need.
+    they need. `known` are all targets, where outputs of others count.
     """
     versions = {target.name: Version("", None, "") for target in targets}
-    return make_jobs(JobRequest("", targets, locations, variables, versions))
+    return make_jobs(JobRequest("", targets, locations, variables, versions, known=known or {}))
 
 
 def may_answer_for(job: Job, neighbour: Job) -> bool:

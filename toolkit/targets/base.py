@@ -458,6 +458,10 @@ class Kind:
         """What runs now, read from the cloud; None if nothing does."""
         never()
 
+    def can_tell_live(self, settings: Any) -> bool:
+        """Whether `live` can tell what runs; else its None means that nobody knows."""
+        return True
+
     def live_name(self, live: "LiveVersion") -> str:
         """A short name of what runs, for people; empty if it has none. Pure."""
         return live.version or ""

@@ -219,6 +219,10 @@ class CommandKind(base.Kind):
     ) -> None:
         """Nothing of it is ever doomed: it has ended, or nobody knows."""
 
+    def can_tell_live(self, settings: CommandSettings) -> bool:
+        """Only its `live` command can."""
+        return bool(settings.live)
+
     def live(self, job: Job, ports: Ports) -> LiveVersion | None:
         """What `live` prints."""
         if not job.settings.live:
