@@ -212,6 +212,8 @@ class Preview(Struct, frozen=True):
     artifact: Artifact | None = None
     after: tuple[Prerequisite, ...] = ()
     consents: tuple[str, ...] = ()
+    builds: bool = False
+    """Whether its own step builds, besides what a build step does."""
     displaces: tuple[Resource, ...] = ()
     """What other targets write, as they name it, and this step takes out of what is live."""
     redeploys: tuple[NextCommand, ...] = ()

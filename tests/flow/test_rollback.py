@@ -357,6 +357,20 @@ def test_after_a_bad_version_gave_way_by_itself_nobody_is_taken_further_back_wit
     assert coasts.chosen("v1") == "v1"
 
 
+def test_further_back_than_a_rollback_is_not_what_it_has_taken_out(coasts: Coasts) -> None:
+    coasts.deployed("v1", "eu", "us")
+    coasts.deployed("v2", "eu", "us")
+    coasts.deployed("v3", "eu", "us")
+    coasts.deployed("v2", "eu", "us", action="rollback")
+    with pytest.raises(Refused, match="which run run-4 has restored") as no:
+        coasts.chosen()
+    assert (
+        sentence(no.value.next)
+        == "to go further back, choose the version: toolkit rollback app --to run-1"
+    )
+    assert coasts.chosen("run-3") == "v3"
+
+
 def test_a_deploy_that_has_only_begun_is_not_said_to_have_given_way(coasts: Coasts) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")

@@ -60,9 +60,14 @@ def only_builds(
 
 
 def refuse_unbuilt(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> None:
-    """Raises Refused for a job whose artifact does not exist yet."""
+    """Raises Refused for a job whose artifact does not exist yet, or is built by its own step."""
     for job in jobs:
         preview = previews.get(job.step)
+        if preview is not None and preview.builds:
+            raise Refused(
+                f"{job.step} is built by its own step, whenever it is deployed",
+                f"leave out --skip-build, or add --without {job.target}",
+            )
         artifact = None if preview is None else preview.artifact
         if artifact is not None:
             build = NextCommand("deploy", (job.target,), ("--only-build",))

@@ -109,7 +109,9 @@ def _problem_of(request: HookRun, hook: Hook) -> ToolkitError | None:
         problem = failure
         request.stop.ask(problem=failure)
     cause = ""
-    if problem is not None:
+    if isinstance(problem, ProgramFailed):
+        cause = problem.facts["reason"]  # the hook's name stands before it already
+    elif problem is not None:
         cause = str(problem)
     publish(HookEnded(hook.step, round(clock.elapsed() - began, 2), request.redact(cause)))
     return problem

@@ -59,14 +59,15 @@ class RollbackChoice(Struct, frozen=True):
     can upset.
 
     `needs` is what has to be there still for them, in a word: `image`. `back` says why what is live
-    is the last good version already, empty if it is not; `deploy` is the command for what is in no
-    record.
+    is the last good version already, empty if it is not; `taken_out` are the runs whose deploys the
+    rollback to it has taken out. `deploy` is the command for what is in no record.
     """
 
     target: str
     candidates: tuple[Candidate, ...]
     needs: str
     back: str
+    taken_out: frozenset[str]
     deploy: NextCommand
 
 
@@ -103,7 +104,25 @@ def rollback_choice(
     back = _already_back(jobs, rules, ports, newest) if look and not busy else ""
     deploy = NextCommand("deploy", (target,))
     candidates = (*newest, *_older(records, newest))
-    return RollbackChoice(target, candidates, kind.put_back, back, deploy)
+    taken_out = frozenset[str]()
+    if back:
+        for deploys in records.values():
+            taken_out |= _taken_out(deploys, _key(newest[0].record, kind), kind)
+    return RollbackChoice(target, candidates, kind.put_back, back, taken_out, deploy)
+
+
+def _taken_out(deploys: Sequence[Record], live: Key, kind: Kind) -> frozenset[str]:
+    """The runs of the good deploys, newest first, that came after the one that first put there what
+    is live now, and so are what a rollback to it has taken out.
+    """
+    newer: list[str] = []
+    for record in deploys:
+        is_live = _key(record, kind) == live
+        if is_live and not record.is_rollback:
+            return frozenset(newer)
+        if not is_live:
+            newer.append(record.run)
+    return frozenset()
 
 
 def _any_gone(missing: Sequence[bool | None]) -> bool | None:
@@ -283,7 +302,12 @@ def pick_candidate(choice: RollbackChoice, named: str | None) -> Candidate:
         )
     complete = [candidate for candidate in others if not candidate.gone]
     if choice.back:
-        which = ("--to", complete[0].record.run) if complete else ("--list",)
+        further_back = [
+            candidate
+            for candidate in complete
+            if choice.taken_out.isdisjoint(record.run for record in candidate.each.values())
+        ]
+        which = ("--to", further_back[0].record.run) if further_back else ("--list",)
         further = NextCommand("rollback", (choice.target,), which)
         raise Refused(choice.back, ("to go further back, choose the version:", further))
     if not complete:

@@ -195,7 +195,7 @@ def dry_run(
         if job.needs:
             after = f" (after {', '.join(job.needs)})"
         lines.append(f"{job.step}{after}")
-        if preview is None:
+        if preview is None or job.conditional:
             lines.append("  not known until the steps that it waits for are done")
         elif preview.unchanged:
             lines.append("  none: this version is already live")

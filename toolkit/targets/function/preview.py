@@ -68,7 +68,13 @@ def preview(job: Job, ports: Ports) -> Preview:
         f"{question.text} {question.flag} confirms this in advance"
         for question in questions_about(job, state)
     ]
-    return Preview(tuple(calls), (*warnings, *questions), live=live, artifact=artifact)
+    return Preview(
+        tuple(calls),
+        (*warnings, *questions),
+        live=live,
+        artifact=artifact,
+        builds=job.settings.build is not None,
+    )
 
 
 def _rollback_preview(job: Job, aws: Aws, state: FunctionState) -> Preview:

@@ -63,7 +63,7 @@ def _preview_of_build(job: Job, ports: Ports, contents: SiteContents) -> Preview
     ]
     if contents.bucket.live is None and _strangers(contents):
         warnings.append(_adoption_warning(job, _foreign_bucket(job)))
-    return Preview(tuple(calls), tuple(warnings), live=live)
+    return Preview(tuple(calls), tuple(warnings), live=live, builds=True)
 
 
 def is_built(job: Job, ports: Ports, contents: SiteContents, inputs: str) -> bool:
