@@ -14,6 +14,7 @@ from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
 from toolkit.flow.advice import same_options
 from toolkit.flow.build_inputs import input_targets
+from toolkit.flow.consumers import consumers
 from toolkit.flow.decisions import debugged
 from toolkit.flow.rulebook import (
     deploy_command,
@@ -878,6 +879,7 @@ def _answer(judge: _Judge, base: Base, head: Head, judgements: Sequence[_Judgeme
     for part in judgements:
         notes |= dict.fromkeys(part.notes)
     notes |= dict.fromkeys(_notes(base, head, rules, impact, tree))
+    notes |= dict.fromkeys(_following(plan, graph, rules))
     return DiffResult(
         base=base,
         head=head,
@@ -943,6 +945,15 @@ def _notes(
         yield f"{_some(tree.unmerged)} in conflict: a merge, rebase or cherry-pick is not finished"
     if impact.removed:
         yield f"no longer in {rules.file}, but nothing removes them: {', '.join(impact.removed)}"
+
+
+def _following(plan: Plan, graph: Graph, rules: Rules) -> Iterator[Advice]:
+    """What a deploy of the plan deploys, too, if outputs change."""
+    due = set[str]().union(*(graph.leaves(step.target) for step in plan.steps))
+    for name in sorted(consumers(due, rules)):
+        target = rules.targets[name]
+        used = targets.kind(target.kind).consumes(target.settings)
+        yield f"{name} uses outputs of {', '.join(used)}: if they change, it is deployed, too"
 
 
 def _some(paths: Sequence[str]) -> str:

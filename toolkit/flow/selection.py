@@ -13,6 +13,7 @@ from toolkit.changes import detect
 from toolkit.changes.names import LETTERS
 from toolkit.errors import Refused, UsageError
 from toolkit.flow.compare import DiffRequest, Points, Records, diff
+from toolkit.flow.consumers import consumers
 from toolkit.flow.rulebook import chosen_environment, load_rules
 from toolkit.flow.versions import generated_digests, generated_files
 from toolkit.formats.variables import fill
@@ -121,27 +122,10 @@ def select(
                 )
     joining = frozenset[str]()
     if request.action == JobAction.DEPLOY:
-        joining = _joining({target.name for target in chosen}, without, rules)
+        joining = consumers({target.name for target in chosen}, rules) - without
         chosen += [rules.targets[name] for name in sorted(joining)]
     excluded = tuple(sorted(every & without))
     return TargetSelection(tuple(chosen), tuple(left), changed, excluded, joining)
-
-
-def _joining(chosen: set[str], without: set[str], rules: Rules) -> frozenset[str]:
-    """The targets that use outputs of these, also through others, and are not among them."""
-    joining = set[str]()
-    while True:
-        changing = chosen | joining
-        more = {
-            name
-            for name, target in rules.targets.items()
-            if not changing.isdisjoint(targets.kind(target.kind).consumes(target.settings))
-            and targets.kind(target.kind).runnable(target.settings) is None
-        }
-        more -= changing | without
-        if not more:
-            return frozenset(joining)
-        joining |= more
 
 
 def named_targets(
