@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -176,7 +177,7 @@ def test_only_what_the_bundlers_manifest_says_is_hashed(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "null", '"x"', '{"a": 1}', '{"outputs": []}', '{"files": {"a": 5}}', "\xff"]
+    "text", ["", "[]", "null", '"x"', '{"a": 1}', '{"outputs": []}', '{"files": {"a": 5}}', "\xff", "[" * 200_000]
 )
 def test_what_is_no_manifest_says_nothing(text: str) -> None:
     assert hashed_keys(text.encode("latin-1"), "dist") == frozenset()
@@ -225,6 +226,35 @@ def test_the_files_that_a_page_needs_are_found(text: str, expected: list[str]) -
 def test_the_files_that_a_style_needs_are_found() -> None:
     text = "/* url(gone.png) */ a{b:url(x.png)} c{d:url('../y.woff2?#iefix')} e{f:url(data:x)}"
     assert list(referred_keys("css/a.css", text, "")) == ["css/x.png", "y.woff2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/*" * 100_000,
+        "url(" + " " * 100_000,
+        "url(" * 50_000,
+        "url('" * 50_000,
+        "url(\"url('" * 30_000,
+        "url( x " * 50_000,
+    ],
+)
+def test_a_style_that_is_made_to_be_slow_is_read_in_linear_time(text: str) -> None:
+    began = time.monotonic()
+    assert list(referred_keys("a.css", text, "")) == []
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/*/ url(gone.png) */ a{b:url( x.png )}", ["x.png"]),
+        ("a{b:url(x.png)} /* url(gone.png)", ["x.png"]),
+        ("/**/a{b:url(x.png)}/**/", ["x.png"]),
+    ],
+)
+def test_what_a_comment_of_a_style_says_is_left_out(text: str, expected: list[str]) -> None:
+    assert list(referred_keys("a.css", text, "")) == expected
 
 
 def test_references_below_a_prefix_are_followed_both_ways() -> None:
@@ -323,6 +353,66 @@ def test_a_build_outside_of_the_repository_is_refused(stage: SiteStage, tmp_path
     os.symlink(tmp_path / "dist", root / "dist")
     with pytest.raises(Refused, match="dist leads out of the repository"):
         read_source(str(root), "dist", lambda: None)
+
+
+def test_a_link_in_the_place_of_the_build_is_refused_and_its_own_option_allows_it(
+    stage: SiteStage, tmp_path: Path
+) -> None:
+    (tmp_path / "backend").mkdir()
+    (tmp_path / "backend" / "index.html").write_text("x")
+    (tmp_path / "backend" / "settings.ini").write_text("password=1")
+    os.symlink("backend", tmp_path / "linked")
+    with pytest.raises(Refused, match="is a link that leads out of linked"):
+        stage.apply(stage.job(1, source="linked"))
+    assert stage.served() == {}
+    stage.deployed(stage.job(1, {"allow_links_out": True}, source="linked"))
+    assert stage.served()["index.html"] == "x"
+
+
+@pytest.mark.parametrize("name", [".git", ".GIT"])
+@pytest.mark.parametrize("link", [("robots.txt", "../{}/config"), ("sub", "../{}")])
+def test_a_link_into_gits_own_folder_is_refused_whatever_is_allowed(
+    name: str, link: tuple[str, str], stage: SiteStage, tmp_path: Path
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "config").write_text("extraheader = AUTHORIZATION: basic secret")
+    os.symlink(link[1].format(name), tmp_path / "dist" / link[0])
+    with pytest.raises(Refused, match="leads into git's own folder"):
+        stage.apply(stage.job(1, {"allow_links_out": True}))
+    assert stage.served() == {}
+
+
+def test_the_git_file_of_a_worktree_is_no_part_of_a_site(stage: SiteStage) -> None:
+    stage.write({".git": "gitdir: /home/ada/work/.git/modules/x", "sub/.git": "gitdir: /x"})
+    stage.deployed(stage.job(1))
+    assert set(stage.served()) == {"app.js", "index.html"}
+
+
+def test_a_link_to_settings_counts_as_settings(stage: SiteStage, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SECRET=1")
+    os.symlink("../.env", tmp_path / "dist" / "x.txt")
+    with pytest.raises(Refused, match=r"x\.txt is a file with settings"):
+        stage.apply(stage.job(1, {"allow_links_out": True}))
+
+
+def test_links_that_make_too_many_folders_of_a_few_are_refused_soon(tmp_path: Path) -> None:
+    for number in range(20):
+        folder = tmp_path / "dist" / str(number)
+        folder.mkdir(parents=True)
+        for name in ("a", "b"):
+            os.symlink(f"../{number + 1}", folder / name)
+    (tmp_path / "dist" / "20").mkdir()
+    began = time.monotonic()
+    with pytest.raises(Refused, match="more than 50,000 folders"):
+        read_source(str(tmp_path), "dist", lambda: None)
+    assert time.monotonic() - began < 30
+
+
+def test_a_folder_with_two_names_is_published_under_both(stage: SiteStage, tmp_path: Path) -> None:
+    stage.write({"v3/a.html": "3"})
+    os.symlink("v3", tmp_path / "dist" / "latest")
+    stage.deployed(stage.job(1))
+    assert stage.served()["latest/a.html"] == stage.served()["v3/a.html"] == "3"
 
 
 def test_links_in_a_circle_are_read_once(stage: SiteStage, tmp_path: Path) -> None:

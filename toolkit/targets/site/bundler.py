@@ -26,7 +26,7 @@ def hashed_keys(data: bytes, source: str) -> frozenset[str]:
     """
     try:
         document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return frozenset()
     if not isinstance(document, dict):
         return frozenset()

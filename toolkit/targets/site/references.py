@@ -10,8 +10,8 @@ _LINKED = frozenset(
     ("stylesheet", "modulepreload", "preload", "icon", "manifest", "apple-touch-icon")
 )
 _SOURCES = frozenset(("script", "img", "source", "video", "audio", "track", "embed", "input"))
-_URL = re.compile(r"""url\(\s*(?:"([^"]*)"|'([^']*)'|([^)"'\s]*))\s*\)""")
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_URL = re.compile(r"""url\(\s*+(?:"([^"]*+)"|'([^']*+)'|([^()"'\s]*+))\s*+\)""")
+"""Takes back nothing that it has read, and ends at the next `url(`: a style is a stranger's text."""
 
 
 class _Parser(HTMLParser):
@@ -60,7 +60,7 @@ def referred_keys(key: str, text: str, prefix: str) -> Iterator[str]:
     if key.lower().endswith(".css"):
         references = [
             quoted or single or plain
-            for quoted, single, plain in _URL.findall(_COMMENT.sub("", text))
+            for quoted, single, plain in _URL.findall(_without_comments(text))
         ]
     else:
         parser = _Parser()
@@ -70,6 +70,22 @@ def referred_keys(key: str, text: str, prefix: str) -> Iterator[str]:
         referred = _resolved(key, base, reference.strip(), prefix)
         if referred is not None:
             yield referred
+
+
+def _without_comments(style: str) -> str:
+    """A style without its comments. One that does not end goes to the end, as in browsers."""
+    parts: list[str] = []
+    end = 0
+    while end >= 0:
+        begin = style.find("/*", end)
+        if begin < 0:
+            parts.append(style[end:])
+            break
+        parts.append(style[end:begin])
+        end = style.find("*/", begin + 2)
+        if end >= 0:
+            end += 2
+    return "".join(parts)
 
 
 def _resolved(key: str, base: str, reference: str, prefix: str) -> str | None:

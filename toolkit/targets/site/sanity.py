@@ -22,7 +22,7 @@ SHRUNK = 3
 FEW = 5
 """Of fewer files than that, some may well go."""
 MOST_SHOWN = 3
-_DOTENV = re.compile(r"(?:.*/)?\.env(?:\.[^/]*)?")
+_DOTENV = re.compile(r"(?:.*/)?\.env(?:\.[^/]*)?", re.DOTALL)
 
 
 class Doubt(Struct, frozen=True):
@@ -51,7 +51,12 @@ def doubts(
     yield from _listed(
         "allow_dotenv",
         "is a file with settings, which may be secret",
-        [key for key in files if _DOTENV.fullmatch(key)],
+        # By the name that a link leads to, too.
+        [
+            key
+            for key, file in files.items()
+            if _DOTENV.fullmatch(key) or _DOTENV.fullmatch(file.path)
+        ],
     )
     yield from _listed(
         "allow_links_out",

@@ -12,16 +12,19 @@ from toolkit.ports import files
 
 CHUNK = 1 << 20
 MOST_FILES = 500_000
+MOST_FOLDERS = 50_000
+"""Links to folders make many of few: each way to a folder counts."""
 LARGEST = 5 << 30
 """S3 takes no larger object in one call."""
-_NEVER = frozenset((".git", ".toolkit", ".vite"))
-"""Folders that are no part of a site. vite's has its manifest only."""
+_GIT = ".git"
+_NEVER = frozenset((_GIT, ".toolkit", ".vite"))
+"""What is no part of a site. vite's folder has its manifest only; git's is a file in a worktree."""
 _NOISE = frozenset((".DS_Store", "Thumbs.db"))
 
 
 class SourceFile(Struct, frozen=True):
-    """A file of the build. `path` is where it is, `digest` its SHA-256 in hexadecimal, `leads_out`
-    whether a link on the way leads out of the build.
+    """A file of the build. `path` is where it really is, all links followed, `digest` its SHA-256
+    in hexadecimal, `leads_out` whether a link on the way leads out of the build.
     """
 
     key: str
@@ -38,27 +41,35 @@ def read_source(root: str, source: str, check: Callable[[], None]) -> dict[str, 
     Raises Refused where the folder leads out of the repository or something cannot be published,
     FileProblem.
     """
-    folder = os.path.join(root, source)
     real_root = os.path.realpath(root)
-    if os.path.realpath(folder) != real_root and not files.is_inside(folder, root):
+    real = os.path.realpath(os.path.join(root, source))
+    if real != real_root and not files.is_inside(real, real_root):
         raise Refused(f"{source} leads out of the repository", "correct `source` in rules.toml")
-    real = os.path.realpath(folder)
+    # Not where it leads to: a link in its place publishes another folder.
+    build = os.path.normpath(os.path.join(real_root, source))
     found: dict[str, SourceFile] = {}
-    for key, path, linked in _walk(folder, check):
+    for key, path in _walk(real, source, check):
         if len(found) == MOST_FILES:
             raise Refused(f"{source} has more than {MOST_FILES:,} files", "deploy it in parts")
-        leads_out = linked and not files.is_inside(path, real)
+        if _GIT in os.path.relpath(path, real_root).lower().split(os.sep):
+            raise Refused(f"{key} leads into git's own folder", "take the link out of the build")
+        leads_out = not path.startswith(os.path.join(build, ""))
         found[key] = _read(key, path, leads_out, check)
     return found
 
 
-def _walk(folder: str, check: Callable[[], None]) -> Iterator[tuple[str, str, bool]]:
-    """Each file's key and path, and whether there is a link on the way. Links to folders are
-    followed, but never in a circle.
-    """
-    waiting = [("", folder, False, frozenset((os.path.realpath(folder),)))]
+def _walk(folder: str, source: str, check: Callable[[], None]) -> Iterator[tuple[str, str]]:
+    """Each file's key and real path. Links to folders are followed, but never in a circle."""
+    waiting = [("", folder, frozenset((folder,)))]
+    folders = 0
     while waiting:
-        below, path, linked, above = waiting.pop()
+        below, path, above = waiting.pop()
+        folders += 1
+        if folders > MOST_FOLDERS:
+            raise Refused(
+                f"{source} has more than {MOST_FOLDERS:,} folders, counting each link to one",
+                "see where its links lead",
+            )
         check()
         try:
             with os.scandir(path) as listing:
@@ -66,14 +77,20 @@ def _walk(folder: str, check: Callable[[], None]) -> Iterator[tuple[str, str, bo
         except OSError as problem:
             raise FileProblem(path=path, reason=problem.strerror or str(problem)) from None
         for entry in entries:
-            key = f"{below}{entry.name}"
-            if _is_folder(entry):
-                real = os.path.realpath(entry.path)
-                if entry.name not in _NEVER and real not in above:
-                    is_linked = linked or entry.is_symlink()
-                    waiting.append((f"{key}/", entry.path, is_linked, above | {real}))
-            elif entry.name not in _NOISE:
-                yield _checked_key(key), entry.path, linked or entry.is_symlink()
+            if entry.name.lower() in _NEVER or entry.name in _NOISE:
+                continue
+            key, real = f"{below}{entry.name}", _real(entry)
+            if not _is_folder(entry):
+                yield _checked_key(key), real
+            elif real not in above:
+                waiting.append((f"{key}/", real, above | {real}))
+
+
+def _real(entry: "os.DirEntry[str]") -> str:
+    """Where an entry of a real folder really is."""
+    if entry.is_symlink():
+        return os.path.realpath(entry.path)
+    return entry.path
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -111,5 +128,5 @@ def _read(key: str, path: str, leads_out: bool, check: Callable[[], None]) -> So
                     check()
     except OSError as problem:
         reason = problem.strerror or str(problem)
-        raise FileProblem(path=path, reason=reason) from None
+        raise FileProblem(path=key, reason=reason) from None
     return SourceFile(key, path, size, whole.hexdigest(), leads_out)
