@@ -587,6 +587,24 @@ def test_an_object_of_s3_is_deployed_until_it_changes(stage: FunctionStage) -> N
     assert stage.alias == "3"
 
 
+def test_other_code_during_the_update_is_never_published_as_the_object_of_s3(
+    stage: FunctionStage,
+) -> None:
+    stage.endpoint.s3.bucket("code")
+    stage.endpoint.s3.put("code", "mail.zip", b"ours")
+    stage.lambdas.next("mail", looks=1)
+
+    def change(event: tuple[Any, ...]) -> None:
+        if event[0] == "wait" and stage.function.latest.update == "InProgress":
+            stage.function.latest.update = "Successful"
+            stage.lambdas.change("mail", "theirs")
+
+    job = stage.job({"source": None, "s3": S3Object(bucket="code", key="mail.zip")})
+    with pytest.raises(Superseded, match="someone else has deployed other code to mail"):
+        stage.applied(job, Report(clock=stage.clock, on_event=change))
+    assert (stage.alias, len(stage.function.versions)) == ("1", 1)
+
+
 IMAGE = {"source": None, "image": FunctionImage(repository="mail", context="image")}
 PUSH = "ecr:PutImage"
 

@@ -106,7 +106,7 @@ class _FunctionDeploy:
                 self._keep_unchanged(state)
                 return
             self._agree(state)
-            version = self._publish(self._updated(state.function, code), code)
+            version = self._publish(code, self._updated(state.function, code))
             self._move_to(state, version, code.content)
 
     def _keep_unchanged(self, state: FunctionState) -> None:
@@ -153,16 +153,18 @@ class _FunctionDeploy:
                 return functions.function(self._aws, self._name, version.number)
         return None
 
-    def _updated(self, function: Function, code: Code) -> Function:
-        """The function with our code as $LATEST."""
+    def _updated(self, function: Function, code: Code) -> str:
+        """Give $LATEST our code; the digest that Lambda has of it. What $LATEST has later may be
+        somebody else's.
+        """
         function = self._at_rest(function)
         if is_latest(function, code):
             self._report.keep(latest=function.sha256)
-            return function
+            return function.sha256
         self._upload(code)
         kept = self._report.receipt.get("latest")
         if not code.sha256 and kept and function.sha256 == kept:
-            return function  # an earlier process has seen Lambda's answer
+            return function.sha256  # an earlier process has seen Lambda's answer
         self._report.phase(f"updating the code of {self._name}")
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -183,7 +185,8 @@ class _FunctionDeploy:
                 reason=f"the code has the digest {updated.sha256}, not {code.sha256}",
             )
         self._report.keep(latest=updated.sha256)
-        return self._at_rest(updated)
+        self._at_rest(updated)
+        return updated.sha256
 
     def _update_code(self, code: Code, function: Function) -> Function:
         return functions.update_code(self._aws, self._name, code.request(), function.revision)
@@ -250,10 +253,9 @@ class _FunctionDeploy:
             )
         return function
 
-    def _publish(self, function: Function, code: Code) -> Function:
-        """The version of our code."""
+    def _publish(self, code: Code, sha256: str) -> Function:
+        """The version of our code, which has this digest."""
         self._report.phase(f"publishing a version of {self._name}")
-        sha256 = code.sha256 or function.sha256
         description = marks.of_version(self._job, code.content, sha256)
         for attempt in range(1, ATTEMPTS + 1):
             try:
