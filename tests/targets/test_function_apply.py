@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.aws import Endpoint
+from tests.support.aws.functions import digest_of
 from tests.support.report import Crash, Report
 from tests.targets.functions import COMMIT, FunctionStage
 from tests.targets.permissions import by_action
@@ -374,6 +375,11 @@ def during(intent: str, do: Callable[[], Any]) -> Callable[[tuple[Any, ...]], No
     return on_event
 
 
+def die() -> None:
+    """The process is killed."""
+    raise Crash
+
+
 def test_a_change_right_before_the_update_is_told_and_the_function_read_again(
     stage: FunctionStage,
 ) -> None:
@@ -603,6 +609,22 @@ def test_other_code_during_the_update_is_never_published_as_the_object_of_s3(
     with pytest.raises(Superseded, match="someone else has deployed other code to mail"):
         stage.applied(job, Report(clock=stage.clock, on_event=change))
     assert (stage.alias, len(stage.function.versions)) == ("1", 1)
+
+
+def test_an_object_of_s3_that_is_replaced_before_the_resume_is_given_to_the_function_again(
+    stage: FunctionStage,
+) -> None:
+    stage.endpoint.s3.bucket("code")
+    stage.endpoint.s3.put("code", "mail.zip", b"one")
+    job = stage.job({"source": None, "s3": S3Object(bucket="code", key="mail.zip")})
+    killed = Report(clock=stage.clock, on_event=during(PUBLISH, die))
+    with pytest.raises(Crash):
+        stage.applied(job, killed)
+    stage.endpoint.s3.put("code", "mail.zip", b"two")
+    resumed = stage.applied(job, stage.report(killed.receipt))
+    assert stage.look(resumed, job).verdict == "succeeded"
+    assert stage.function.versions[stage.alias].sha256 == digest_of(b"two")
+    assert stage.endpoint.calls.applied(UPDATE) == 2
 
 
 IMAGE = {"source": None, "image": FunctionImage(repository="mail", context="image")}

@@ -162,9 +162,10 @@ class _FunctionDeploy:
             self._report.keep(latest=function.sha256)
             return function.sha256
         self._upload(code)
-        kept = self._report.receipt.get("latest")
-        if not code.sha256 and kept and function.sha256 == kept:
-            return function.sha256  # an earlier process has seen Lambda's answer
+        # An earlier process may have seen Lambda's answer: to what the object or tag was then.
+        kept = {"latest": function.sha256, "latest_content": code.content}
+        if not code.sha256 and kept.items() <= self._report.receipt.items():
+            return function.sha256
         self._report.phase(f"updating the code of {self._name}")
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -184,7 +185,7 @@ class _FunctionDeploy:
                 call="lambda:UpdateFunctionCode",
                 reason=f"the code has the digest {updated.sha256}, not {code.sha256}",
             )
-        self._report.keep(latest=updated.sha256)
+        self._report.keep(latest=updated.sha256, latest_content=code.content)
         self._at_rest(updated)
         return updated.sha256
 
