@@ -26,7 +26,7 @@ from toolkit.errors import (
     Throttled,
 )
 from toolkit.operations import JobAction, Location, RecordedDeploy
-from toolkit.targets.function import image, state
+from toolkit.targets.function import image, marks, state
 from toolkit.targets.function.kind import kind as function
 from toolkit.targets.function.options import FunctionRestore
 from toolkit.targets.function.settings import FunctionBuild, FunctionImage, S3Object
@@ -137,6 +137,47 @@ def test_a_copied_description_says_nothing_of_other_code(stage: FunctionStage) -
     assert live is not None
     assert (live.version, live.commit, live.run) == ("3", None, None)
     assert not stage.preview(stage.another(2)).unchanged
+
+
+def test_a_description_that_was_forged_for_other_code_makes_nothing_unchanged(
+    stage: FunctionStage,
+) -> None:
+    deployed(stage)
+    content = marks.read(stage.function.versions["2"].description)[marks.CONTENT]
+    stage.lambdas.change("mail", "theirs")
+    digest = stage.function.latest.sha256[:24]
+    stage.lambdas.publish("mail", f"toolkit v=x t=y c={content} sha={digest}")
+    stage.lambdas.point("mail", "3")
+    assert not stage.preview(stage.another(2)).unchanged
+
+
+@pytest.mark.parametrize("digest", ["", "sha=" + "A" * 24])
+def test_an_alias_says_the_content_of_no_other_code(
+    stage: FunctionStage, monkeypatch: pytest.MonkeyPatch, digest: str
+) -> None:
+    monkeypatch.setattr(packages, "MOST_STORED", 0)  # equal content may be another zip
+    deployed(stage)
+    assert stage.preview(stage.another(2)).unchanged
+    content = marks.read(stage.function.versions["2"].description)[marks.CONTENT]
+    stage.lambdas.change("mail", "theirs")
+    stage.lambdas.publish("mail")
+    stage.lambdas.point("mail", "3", description=f"toolkit n=3 c={content} {digest}".strip())
+    assert not stage.preview(stage.another(2)).unchanged
+
+
+def test_a_version_of_somebody_else_with_the_same_code_is_not_deployed_twice(
+    stage: FunctionStage,
+) -> None:
+    """Lambda makes no second version of equal code, and theirs says nothing of the content."""
+    deployed(stage)
+    stage.function.versions["2"].description = "theirs"
+    stage.lambdas.point("mail", "1", description="")
+    assert (stage.deployed(stage.another(2)).verdict, stage.alias) == ("succeeded", "2")
+    later = stage.another(3)
+    assert (stage.preview(later).unchanged, stage.deployed(later).verdict) == (True, "unchanged")
+    live = function.live(later, stage.ports)
+    assert live is not None
+    assert (live.run, live.fingerprint, live.settings) == ("r2", "2" * 64, "5" * 64)
 
 
 def test_an_alias_that_moves_between_two_reads_is_read_with_its_version(
@@ -591,6 +632,18 @@ def test_an_object_of_s3_is_deployed_until_it_changes(stage: FunctionStage) -> N
     stage.endpoint.s3.put("code", "mail.zip", b"two")
     assert stage.deployed(stage.another(3, settings=settings)).verdict == "succeeded"
     assert stage.alias == "3"
+
+
+def test_an_object_of_s3_with_the_same_code_as_before_is_not_deployed_twice(
+    stage: FunctionStage,
+) -> None:
+    stage.endpoint.s3.bucket("code")
+    for number, key in enumerate(["one.zip", "two.zip"], 1):
+        stage.endpoint.s3.put("code", key, b"same")
+        settings = {"source": None, "s3": S3Object(bucket="code", key=key)}
+        assert stage.deployed(stage.another(number, settings=settings)).verdict == "succeeded"
+        assert stage.alias == "2"  # Lambda makes no second version of equal code
+        assert stage.preview(stage.another(3, settings=settings)).unchanged
 
 
 def test_other_code_during_the_update_is_never_published_as_the_object_of_s3(

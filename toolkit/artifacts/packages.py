@@ -45,6 +45,11 @@ class Package(Struct, frozen=True):
     names: frozenset[str]
     secrets: tuple[str, ...]
 
+    @property
+    def is_reproducible(self) -> bool:
+        """Whether equal content always becomes the same zip, on every machine."""
+        return self.unpacked <= MOST_STORED
+
 
 class _Entry(Struct, frozen=True):
     """A file of the package: its name there, the path of its content, and its size in bytes."""

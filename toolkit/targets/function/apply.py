@@ -89,8 +89,7 @@ class _FunctionDeploy:
             self._report.keep(unchanged=True)
             return
         self._agree(state)
-        content = version_marks(version).get(marks.CONTENT, "")
-        self._move(state, version.version, content)
+        self._move(state, version, version_marks(version).get(marks.CONTENT, ""))
 
     def deploy(self, state: FunctionState) -> None:
         """Bring the code to the function, and its alias to it."""
@@ -306,21 +305,24 @@ class _FunctionDeploy:
 
     def _move_to(self, state: FunctionState, version: Function, content: str) -> None:
         self._report.keep(version=version.version, sha256=version.sha256)
-        self._move(state, self._ready(version).version, content)
+        self._move(state, self._ready(version), content)
 
-    def _move(self, state: FunctionState, version: str, content: str) -> None:
+    def _move(self, state: FunctionState, version: Function, content: str) -> None:
         """Make the call that moves the alias, and keep what tells that from somebody else's."""
-        description = marks.of_alias(self._job, version, content)
+        number, code = version.version, version.sha256
+        if version_marks(version).get(marks.CONTENT) == content:
+            content = code = ""  # the version says them itself
+        description = marks.of_alias(self._job, number, content, code)
         before = state.alias.version if state.alias else ""
         self._report.keep(before=before)
-        self._report.phase(f"moving alias {self._alias} to version {version}")
+        self._report.phase(f"moving alias {self._alias} to version {number}")
         alias = state.alias
         for attempt in range(1, ATTEMPTS + 1):
             current = FunctionState(state.function, alias)
             try:
                 self._call_once(
-                    alias_call(self._job, current, version),
-                    partial(self._write_alias, alias, version, description),
+                    alias_call(self._job, current, number),
+                    partial(self._write_alias, alias, number, description),
                     self._own_alias,
                 )
                 break

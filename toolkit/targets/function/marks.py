@@ -38,9 +38,10 @@ def of_version(job: Job, content: str, code: str) -> str:
     )
 
 
-def of_alias(job: Job, number: str, content: str) -> str:
-    """The description of an alias that a job moves to a version. What does not fit is left out, the
-    least needed first.
+def of_alias(job: Job, number: str, content: str, code: str) -> str:
+    """The description of an alias that a job moves to a version. `content` and the digest of its
+    `code` are empty where the version says them itself. What does not fit is left out, the least
+    needed first.
     """
     version: Version = job.version
     marks = {
@@ -49,6 +50,7 @@ def of_alias(job: Job, number: str, content: str) -> str:
         RUN: job.run,
         TOKEN: job.token,
         CONTENT: content,
+        CODE: _short(code),
         FINGERPRINT: _packed(version.fingerprint),
         SETTINGS: _packed(version.settings),
     }

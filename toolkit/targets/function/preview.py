@@ -125,8 +125,15 @@ def is_built_as_live(job: Job, state: FunctionState) -> bool:
 
 
 def is_unchanged(state: FunctionState, code: Code | None) -> bool:
-    """Whether the code is live already: by its content, for equal content may be another zip."""
-    return code is not None and state.content == code.content and _is_fit(state)
+    """Whether the code is live already: by its content, for equal content may be another zip. Where
+    it never is, Lambda's digest has to be equal, too: a description may be forged.
+    """
+    serving = state.serving
+    if code is None or serving is None or state.content != code.content:
+        return False
+    if code.package is not None and code.package.is_reproducible:
+        return serving.sha256 == code.sha256 and _is_fit(state)
+    return _is_fit(state)
 
 
 def _is_fit(state: FunctionState) -> bool:

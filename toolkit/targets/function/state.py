@@ -41,13 +41,15 @@ class FunctionState(Struct, frozen=True):
 
     @property
     def content(self) -> str:
-        """The mark of the content that is live; empty where nobody has written it down, or where
-        calls go to several versions.
+        """The mark of the content that is live; empty where nobody has written it down for the code
+        that is live, or where calls go to several versions.
         """
-        if self.alias is None or self.alias.shares:
+        if self.alias is None or self.serving is None or self.alias.shares:
             return ""
-        written = version_marks(self.serving) or alias_marks(self.alias)
-        return written.get(marks.CONTENT, "")
+        moved = alias_marks(self.alias)
+        if marks.CONTENT in moved and marks.is_of(moved, self.serving.sha256):
+            return moved[marks.CONTENT]
+        return version_marks(self.serving).get(marks.CONTENT, "")
 
     @property
     def is_configured(self) -> bool:
