@@ -88,6 +88,35 @@ def test_a_configuration_that_is_newer_than_the_version_is_published_with_equal_
     assert stage.preview(stage.another(3)).unchanged
 
 
+DENIED = {"Error": {"ErrorCode": "AccessDeniedException", "Message": "no kms:Decrypt"}}
+
+
+@pytest.mark.parametrize("part", ["Environment", "ImageConfigResponse"])
+def test_a_configuration_that_lambda_cannot_read_is_not_equal(
+    stage: FunctionStage, part: str
+) -> None:
+    deployed(stage)
+    stage.function.more[part] = DENIED
+    planned = stage.preview(stage.another(2))
+    assert [call.name for call in planned.calls] == [PUBLISH, MOVE]
+    assert planned.warnings == (
+        "Lambda cannot read the configuration of function mail, which may have changed since"
+        " version 2: this publishes it, too",
+    )
+
+
+def test_snapshots_belong_to_the_configuration_and_their_progress_does_not(
+    stage: FunctionStage,
+) -> None:
+    deployed(stage)
+    job = stage.another(2)
+    asked = {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"}
+    stage.function.latest.more = {"SnapStart": asked}
+    assert [call.name for call in stage.preview(job).calls] == [PUBLISH, MOVE]
+    stage.function.versions["2"].more = {"SnapStart": {**asked, "OptimizationStatus": "On"}}
+    assert stage.preview(job).unchanged
+
+
 def test_code_that_is_latest_already_is_only_published(stage: FunctionStage) -> None:
     deployed(stage)
     stage.lambdas.point("mail", "1", description="")

@@ -340,6 +340,17 @@ def test_a_state_that_is_not_active_is_told_of_the_function_and_of_the_version_b
     assert (signs["alias"].status, signs["alias"].cause) == (status, f"version 7: {cause}")
 
 
+def test_a_configuration_that_lambda_cannot_read_is_unknown(
+    scripted: Aws, aws_endpoint: Endpoint
+) -> None:
+    configured(aws_endpoint, Environment={"Error": {"ErrorCode": "AccessDeniedException"}})
+    signs, _ = told(scripted)
+    actual = signs["configuration"]
+    assert (actual.status, actual.detail) == ("unknown", "could not be read")
+    command = "aws lambda get-function-configuration --function-name mail"
+    assert sentence(actual.next) == command
+
+
 def test_an_alias_to_a_version_that_is_gone_is_failing(
     scripted: Aws, aws_endpoint: Endpoint
 ) -> None:

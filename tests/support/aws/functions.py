@@ -44,6 +44,8 @@ class Code:
     after: Outcome = field(default_factory=Outcome)
     settings: str = ""
     """What stands for all of its configuration."""
+    more: dict[str, Any] = field(default_factory=dict)
+    """Members of the answer about it, in place of the usual ones."""
 
 
 @dataclass
@@ -364,6 +366,7 @@ class Lambda:
             "Runtime": "python3.12",
             "Environment": {"Variables": {"SETTINGS": code.settings}},
             **function.more,
+            **code.more,
         }
         if code.update == "Failed":
             described["LastUpdateStatusReasonCode"] = code.after.code

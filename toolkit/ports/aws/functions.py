@@ -70,7 +70,7 @@ class Function(Struct, frozen=True):
     log_group: str = ""
     configuration: str = ""
     """A digest of all that says how the code runs: equal for two versions that differ in code
-    alone.
+    alone. Empty where Lambda could not read all of it.
     """
 
 
@@ -257,9 +257,18 @@ def _log_group(answer: Mapping[str, Any]) -> str:
 
 
 def _configuration(answer: Mapping[str, Any]) -> str:
-    """What a stack configures, as a digest, for the environment may be secret."""
+    """What a stack configures, as a digest, for the environment may be secret; empty where Lambda
+    answers with an error in place of a part.
+    """
     layers = [str(layer.get("Arn")) for layer in answer.get("Layers") or ()]
-    parts = [layers, *(answer.get(name) or None for name in _CONFIGURED)]
+    # How far its snapshots are is another matter: $LATEST has none.
+    snapshots = (answer.get("SnapStart") or {}).get("ApplyOn")
+    parts: list[Any] = [layers, snapshots]
+    for name in _CONFIGURED:
+        part = answer.get(name) or None
+        if isinstance(part, Mapping) and "Error" in part:
+            return ""
+        parts.append(part)
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -12,7 +12,7 @@ from toolkit.ports.aws.functions import Alias, Function
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell
-from toolkit.targets.function.state import live_version, shares_words
+from toolkit.targets.function.state import has_same_configuration, live_version, shares_words
 from toolkit.targets.times import iso_utc
 
 FAILING, WARNING = 0.05, 0.01
@@ -44,10 +44,8 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
         running.append(live_version(name, current, version))
         yield alias_finding(name, current, version)
         latest = None if version is None else functions.function(aws, name)
-        if version is None or latest is None:
-            return
-        if latest.configuration != version.configuration:
-            yield configuration_finding(job, current, latest)
+        if version is not None and latest is not None:
+            yield from configuration_findings(job, current, version, latest)
 
     def errors() -> Iterator[Finding]:
         # Metrics come per whole minute: the current one counts, too.
@@ -178,16 +176,32 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
     return Finding("alias", HealthStatus.OK, detail, since)
 
 
-def configuration_finding(job: Job, alias: Alias, latest: Function) -> Finding:
-    """What is live does not run as the function is configured: a stack changes only $LATEST."""
-    return Finding(
-        "configuration",
-        HealthStatus.WARNING,
-        f"version {alias.version} has an earlier one",
-        iso_utc(latest.modified),
-        f"the function has another configuration now, which alias {alias.name} does not lead to",
-        ("to publish it:", NextCommand("deploy-function", (job.target,))),
-    )
+def configuration_findings(
+    job: Job, alias: Alias, version: Function, latest: Function
+) -> Iterator[Finding]:
+    """What is live does not run as the function is configured, or nobody can tell: a stack changes
+    only $LATEST.
+    """
+    is_same = has_same_configuration(version, latest)
+    if is_same is None:
+        name = job.settings.function
+        yield Finding(
+            "configuration",
+            HealthStatus.UNKNOWN,
+            "could not be read",
+            cause="Lambda answers with an error in place of a part of it",
+            next=ShellCommand("aws lambda get-function-configuration --function-name", (name,)),
+        )
+    elif not is_same:
+        yield Finding(
+            "configuration",
+            HealthStatus.WARNING,
+            f"version {alias.version} has an earlier one",
+            iso_utc(latest.modified),
+            "the function has another configuration now, which alias"
+            f" {alias.name} does not lead to",
+            ("to publish it:", NextCommand("deploy-function", (job.target,))),
+        )
 
 
 def error_finding(name: str, failed: float, calls: float) -> Finding:

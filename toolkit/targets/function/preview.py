@@ -138,7 +138,7 @@ def is_unchanged(state: FunctionState, code: Code | None) -> bool:
 
 def _is_fit(state: FunctionState) -> bool:
     serving = state.serving
-    return serving is not None and serving.state != "Failed" and state.is_configured
+    return serving is not None and serving.state != "Failed" and state.is_configured is True
 
 
 def is_restored(state: FunctionState, version: Function) -> bool:
@@ -175,7 +175,12 @@ def _warnings(job: Job, state: FunctionState, code: Code | None) -> tuple[Advice
     lines: list[Advice] = []
     if state.signing == "Warn" and job.settings.s3 is None:
         lines.append(f"function {name} asks for signed code, and toolkit signs none")
-    if state.alias is not None and not state.is_configured:
+    if state.alias is not None and state.is_configured is None:
+        lines.append(
+            f"Lambda cannot read the configuration of function {name}, which may have changed since"
+            f" version {state.alias.version}: this publishes it, too"
+        )
+    if state.alias is not None and state.is_configured is False:
         lines.append(
             f"function {name} has another configuration since version {state.alias.version}:"
             " this publishes it, too"

@@ -52,16 +52,23 @@ class FunctionState(Struct, frozen=True):
         return version_marks(self.serving).get(marks.CONTENT, "")
 
     @property
-    def is_configured(self) -> bool:
-        """Whether what is live runs as the function is configured now: a stack changes only
-        $LATEST, and each version keeps the configuration that it was published with.
-        """
-        return self.serving is None or self.serving.configuration == self.function.configuration
+    def is_configured(self) -> bool | None:
+        """Whether what is live runs as the function is configured now; None if nobody can tell."""
+        return self.serving is None or has_same_configuration(self.serving, self.function)
 
     @property
     def busy(self) -> bool:
         """Whether Lambda refuses to change or publish the code now."""
         return is_busy(self.function)
+
+
+def has_same_configuration(version: Function, latest: Function) -> bool | None:
+    """Whether a version runs as $LATEST is configured: a stack changes only that, and each version
+    keeps the configuration that it was published with. None if Lambda could not read one of them.
+    """
+    if not version.configuration or not latest.configuration:
+        return None
+    return version.configuration == latest.configuration
 
 
 def is_busy(function: Function) -> bool:
