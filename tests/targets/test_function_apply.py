@@ -25,7 +25,7 @@ from toolkit.errors import (
     Superseded,
     Throttled,
 )
-from toolkit.operations import JobAction, Location, RecordedDeploy
+from toolkit.operations import Job, JobAction, Location, RecordedDeploy
 from toolkit.targets.function import image, marks, state
 from toolkit.targets.function.kind import kind as function
 from toolkit.targets.function.options import FunctionRestore
@@ -531,6 +531,42 @@ def test_two_deploys_at_once_leave_one_live_and_the_other_says_so(stage: Functio
     assert (live.run, stage.look(report).verdict) == ("r2", "superseded")
 
 
+def killed_before(stage: FunctionStage, call: str, job: Job) -> Report:
+    """A process that was killed right before it made a call."""
+    killed = Report(clock=stage.clock, on_event=during(call, die))
+    with pytest.raises(Crash):
+        stage.applied(job, killed)
+    return stage.report(killed.receipt)
+
+
+@pytest.mark.parametrize("call", ALL)
+def test_a_deploy_that_is_resumed_never_replaces_what_somebody_has_deployed_since(
+    stage: FunctionStage, call: str
+) -> None:
+    resumed = killed_before(stage, call, stage.job())
+    stage.write("newer")
+    assert stage.deployed(stage.another(2)).verdict == "succeeded"
+    newer = stage.alias
+    stage.write("new")
+    assert stage.look(resumed).verdict == "superseded"
+    with pytest.raises(Superseded, match=f"someone else has deployed mail:{newer}"):
+        stage.applied(report=resumed)  # as if they were done right after the look
+    assert stage.alias == newer
+
+
+def test_a_rollback_that_is_resumed_never_replaces_what_somebody_has_deployed_since(
+    stage: FunctionStage,
+) -> None:
+    deployed(stage)
+    resumed = killed_before(stage, MOVE, restored(stage, "1"))
+    stage.write("newer")
+    assert stage.deployed(stage.another(2)).verdict == "succeeded"
+    assert stage.look(resumed).verdict == "superseded"
+    with pytest.raises(Superseded):
+        stage.applied(restored(stage, "1"), resumed)
+    assert stage.alias == "3"
+
+
 @pytest.mark.parametrize("change", ["moved", "weights", "gone"])
 def test_what_somebody_does_afterwards_is_no_success_of_ours(
     stage: FunctionStage, change: str
@@ -699,11 +735,9 @@ def test_an_object_of_s3_that_is_replaced_before_the_resume_is_given_to_the_func
     stage.endpoint.s3.bucket("code")
     stage.endpoint.s3.put("code", "mail.zip", b"one")
     job = stage.job({"source": None, "s3": S3Object(bucket="code", key="mail.zip")})
-    killed = Report(clock=stage.clock, on_event=during(PUBLISH, die))
-    with pytest.raises(Crash):
-        stage.applied(job, killed)
+    killed = killed_before(stage, PUBLISH, job)
     stage.endpoint.s3.put("code", "mail.zip", b"two")
-    resumed = stage.applied(job, stage.report(killed.receipt))
+    resumed = stage.applied(job, killed)
     assert stage.look(resumed, job).verdict == "succeeded"
     assert stage.function.versions[stage.alias].sha256 == digest_of(b"two")
     assert stage.endpoint.calls.applied(UPDATE) == 2

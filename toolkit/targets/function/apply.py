@@ -88,6 +88,7 @@ class _FunctionDeploy:
         if is_restored(state, version):
             self._report.keep(unchanged=True)
             return
+        self._keep_before(state.alias)
         self._agree(state)
         self._move(state, version, version_marks(version).get(marks.CONTENT, ""))
 
@@ -97,6 +98,7 @@ class _FunctionDeploy:
         if version is None and is_built_as_live(self._job, state):
             self._keep_unchanged(state)
             return
+        self._keep_before(state.alias)
         if version is not None:
             self._move_to(state, version, version_marks(version).get(marks.CONTENT, ""))
             return
@@ -111,6 +113,21 @@ class _FunctionDeploy:
     def _keep_unchanged(self, state: FunctionState) -> None:
         serving = state.serving
         self._report.keep(version=serving.version if serving else "", unchanged=True)
+
+    def _keep_before(self, alias: Alias | None) -> None:
+        """Keep where the alias leads before anything is changed. Raises Superseded where somebody
+        has moved it since that was kept, perhaps by an earlier process.
+        """
+        now = ""
+        if alias is not None:
+            now = alias.version
+        if "before" not in self._report.receipt:
+            self._report.keep(before=now)
+        elif now != self._report.receipt["before"]:
+            what = "the alias"
+            if now:
+                what = f"{self._name}:{now}"
+            raise Superseded(what=what, target=self._job.target)
 
     def _agree(self, state: FunctionState) -> None:
         """Ask what has to be agreed to, each question once: a process that goes on does not ask
@@ -308,13 +325,11 @@ class _FunctionDeploy:
         self._move(state, self._ready(version), content)
 
     def _move(self, state: FunctionState, version: Function, content: str) -> None:
-        """Make the call that moves the alias, and keep what tells that from somebody else's."""
+        """Make the call that moves the alias."""
         number, code = version.version, version.sha256
         if version_marks(version).get(marks.CONTENT) == content:
             content = code = ""  # the version says them itself
         description = marks.of_alias(self._job, number, content, code)
-        before = state.alias.version if state.alias else ""
-        self._report.keep(before=before)
         self._report.phase(f"moving alias {self._alias} to version {number}")
         alias = state.alias
         for attempt in range(1, ATTEMPTS + 1):
@@ -327,7 +342,7 @@ class _FunctionDeploy:
                 )
                 break
             except CloudError as problem:
-                alias = self._alias_again(problem, attempt, before)
+                alias = self._alias_again(problem, attempt)
         self._report.keep(moved=True)
 
     def _write_alias(self, alias: Alias | None, version: str, description: str) -> Alias:
@@ -342,7 +357,7 @@ class _FunctionDeploy:
             return alias
         return None
 
-    def _alias_again(self, problem: CloudError, attempt: int, before: str) -> Alias | None:
+    def _alias_again(self, problem: CloudError, attempt: int) -> Alias | None:
         """The alias, after a write that somebody else's was ahead of. Raises Superseded where they
         have moved it, the problem if it is another one.
         """
@@ -350,11 +365,7 @@ class _FunctionDeploy:
             raise problem
         self._report.turned_away()
         alias = functions.alias(self._aws, self._name, self._alias)
-        now = alias.version if alias else ""
-        if now != before:
-            raise Superseded(
-                what=f"{self._name}:{now}" if now else "the alias", target=self._job.target
-            ) from None
+        self._keep_before(alias)
         if attempt == ATTEMPTS:
             raise Refused(
                 f"someone else is changing alias {self._alias} of {self._name} at the same time",
