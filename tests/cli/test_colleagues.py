@@ -21,11 +21,13 @@ from tests.support.run import ROOT, Result, Toolkit
 from toolkit import flow
 from toolkit.exits import Exit
 from toolkit.flow.colleagues import is_ours, relocation
+from toolkit.flow.deploy_gates import rollback_job
 from toolkit.model import Version, named_image
-from toolkit.operations import Job, JobAction
+from toolkit.operations import Job, JobAction, OutputSource
 from toolkit.ports import processes
 from toolkit.record import journal as journals
 from toolkit.record.journal import EntryState, Journal
+from toolkit.record.ledger import Record
 from toolkit.record.mirror import unsent_runs
 from toolkit.record.permissions import statements
 from toolkit.record.shared_runs import JOURNAL_MOST
@@ -33,6 +35,7 @@ from toolkit.record.state import Store
 from toolkit.run import jobs as run_jobs
 from toolkit.targets.app.options import AppOptions, AppRestore, InProgress
 from toolkit.targets.options import declared
+from toolkit.targets.site.settings import SiteSettings
 from toolkit.targets.stack.options import StackOptions
 
 pytestmark = pytest.mark.slow("colleagues", keep=14, of="file")
@@ -61,11 +64,13 @@ deploy = ["web"]
 class SharedStore:
     """A repository with a store, and the runs of somebody at another machine."""
 
-    def __init__(self, endpoint: Endpoint, toolkit: Toolkit, folder: Path) -> None:
+    def __init__(
+        self, endpoint: Endpoint, toolkit: Toolkit, folder: Path, rules: str = RULES
+    ) -> None:
         self.endpoint, self._toolkit, self.folder = endpoint, toolkit, folder
-        self.repo = Repo.make(folder / "repo", {"a": "x"}, RULES)
+        self.repo = Repo.make(folder / "repo", {"a": "x"}, rules)
         endpoint.s3.bucket("shared")
-        self.rules = flow.read_rules(RULES.encode(), "rules.toml")
+        self.rules = flow.read_rules(rules.encode(), "rules.toml")
 
     def __call__(self, *args: str) -> Result:
         return self._toolkit(self.repo.path, *args)
@@ -76,7 +81,7 @@ class SharedStore:
         target = self.rules.targets["web"]
         [job] = run_jobs.make_jobs(
             run_jobs.JobRequest(
-                run, [target], locations, {}, {"web": version}, JobAction.DEPLOY, {}
+                run, [target], locations, {}, {"web": version}, known=self.rules.targets
             )
         )
         return job
@@ -298,6 +303,65 @@ def test_a_run_that_wants_more_than_rules_toml_says_is_refused_before_anything_i
     assert shared_store.code == 2
     assert f"of run {RUN} is not what rules.toml here says" in shared_store.err
     assert not [call for call in team.endpoint.calls if call.operation not in READS]
+
+
+SITE_RULES = RULES.replace(
+    """kind = "app"
+cluster = "main"
+service = "web"
+repository = "web"
+""",
+    """kind = "site"
+source = "dist"
+bucket = "www"
+needs = ["api"]
+build = { command = ["./build.sh"], env = { API_URL = "{outputs.api.Url}" } }
+[targets.api]
+kind = "stack"
+stack = "Api"
+template = "a"
+""",
+)
+
+
+@pytest.fixture
+def site_team(aws_endpoint: Endpoint, toolkit: Toolkit, tmp_path: Path) -> SharedStore:
+    return SharedStore(aws_endpoint, toolkit, tmp_path, SITE_RULES)
+
+
+def test_outputs_that_a_colleagues_run_takes_from_elsewhere_are_refused(
+    site_team: SharedStore,
+) -> None:
+    job = site_team.job()
+    evil = SiteSettings(source="x", bucket="b", url="https://evil.example")
+    site_team.put(RUN, replace(job, consumed=(OutputSource("api", "site", evil),)))
+    resumed = site_team("resume", RUN, "--dry-run")
+    assert resumed.code == 2
+    assert f"of run {RUN} is not what rules.toml here says" in resumed.err
+    site_team.put(RUN, job)
+    assert site_team("resume", RUN, "--dry-run").code == 0
+
+
+def test_that_a_step_of_a_colleagues_run_may_be_left_out_is_not_believed(
+    site_team: SharedStore,
+) -> None:
+    site_team.put(RUN, replace(site_team.job(), conditional=True))
+    resumed = site_team("resume", RUN, "--dry-run")
+    assert resumed.code == 0, resumed.err
+    assert "only if outputs" not in resumed.out
+    assert not relocation(site_team.rules, None, with_consents=False)(
+        replace(site_team.job(), conditional=True)
+    ).conditional
+
+
+def test_what_puts_back_a_step_that_might_have_been_left_out_is_never_left_out(
+    site_team: SharedStore,
+) -> None:
+    job = replace(site_team.job(), conditional=True)
+    record = Record("web", "dev", "eu-west-1", "v0", "c0", "f0", RUN, "", "succeeded")
+    back = rollback_job(job, record, site_team.rules)
+    assert (back.undoes, back.conditional) == ("web", False)
+    assert [source.target for source in back.consumed] == ["api"]
 
 
 @pytest.mark.parametrize("environment", ["prod", None])

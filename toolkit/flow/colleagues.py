@@ -325,15 +325,18 @@ def _claims(job: Job) -> Iterator[str]:
 def relocation(
     rules: Rules, profile: str | None, with_consents: bool = True
 ) -> Callable[[Job], Job]:
-    """Returns a function that gives a job the profile that this machine uses, and takes away its
-    consents where somebody else may have given them.
+    """Returns a function that gives a job the profile that this machine uses. Where somebody else
+    may have given its consents, it takes them away, and has the job done in any case: only its
+    journal says that it may be left out.
     """
 
     def relocated(job: Job) -> Job:
         environment = find_environment(job.location.environment, rules)
         own_profile = profile or (environment.profile if environment else None)
-        options = job.options if with_consents else without_consents(job.options)
-        return replace(job, location=replace(job.location, profile=own_profile), options=options)
+        here = replace(job, location=replace(job.location, profile=own_profile))
+        if with_consents:
+            return here
+        return replace(here, options=without_consents(job.options), conditional=False)
 
     return relocated
 
@@ -374,8 +377,11 @@ def _is_in_rules(job: Job, rules: Rules) -> bool:
     }
     for location in run_jobs.locations(environment, None, None):
         if location.region == job.location.region:
-            same_place = _place(location) == _place(job.location)
-            return same_place and fill_settings(target.settings, variables) == job.settings
+            return (
+                _place(location) == _place(job.location)
+                and fill_settings(target.settings, variables) == job.settings
+                and run_jobs.consumed_sources(target, rules.targets, variables) == job.consumed
+            )
     return False
 
 

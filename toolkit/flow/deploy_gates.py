@@ -223,6 +223,7 @@ def rollback_job(job: Job, record: Record, rules: Rules) -> Job:
             variables_of(environment),
             {job.target: version},
             restored={job.location.region: record.detail},
+            known=rules.targets,
         )
     )
     return replace(
@@ -233,6 +234,8 @@ def rollback_job(job: Job, record: Record, rules: Rules) -> Job:
         version=version,
         options=former.options,
         restore=former.restore,
+        consumed=former.consumed,
+        conditional=former.conditional,
         needs=(),
         undoes=job.step,
         token=step_token(job.run, step, record.fingerprint),

@@ -154,20 +154,23 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
         deadline_s=target.deadline_s,
         options=request.options.get(target.kind) or kind.Options(),
         restore=restore,
-        consumed=_consumed(request, kind.consumes(target.settings), variables),
+        consumed=consumed_sources(target, request.known, variables),
         conditional=target.name in request.conditional,
     )
 
 
-def _consumed(
-    request: JobRequest, names: Sequence[str], variables: Mapping[str, str]
+def consumed_sources(
+    target: Target, known: Mapping[str, Target], variables: Mapping[str, str]
 ) -> tuple[OutputSource, ...]:
+    """Those of the known targets whose outputs a target uses, with the variables filled in. Raises
+    Refused.
+    """
     sources: list[OutputSource] = []
-    for name in names:
-        target = request.known.get(name)
-        if target is not None:
-            settings = fill_settings(target.settings, variables)
-            sources.append(OutputSource(name, target.kind, settings))
+    for name in targets.kind(target.kind).consumes(target.settings):
+        source = known.get(name)
+        if source is not None:
+            settings = fill_settings(source.settings, variables)
+            sources.append(OutputSource(name, source.kind, settings))
     return tuple(sources)
 
 
