@@ -177,7 +177,18 @@ def test_only_what_the_bundlers_manifest_says_is_hashed(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "null", '"x"', '{"a": 1}', '{"outputs": []}', '{"files": {"a": 5}}', "\xff", "[" * 200_000]
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        '"x"',
+        '{"a": 1}',
+        '{"outputs": []}',
+        '{"files": {"a": 5}}',
+        "\xff",
+        "[" * 200_000,
+    ],
 )
 def test_what_is_no_manifest_says_nothing(text: str) -> None:
     assert hashed_keys(text.encode("latin-1"), "dist") == frozenset()

@@ -11,7 +11,7 @@ _LINKED = frozenset(
 )
 _SOURCES = frozenset(("script", "img", "source", "video", "audio", "track", "embed", "input"))
 _URL = re.compile(r"""url\(\s*+(?:"([^"]*+)"|'([^']*+)'|([^()"'\s]*+))\s*+\)""")
-"""Takes back nothing that it has read, and ends at the next `url(`: a style is a stranger's text."""
+"""Takes back nothing that it has read, and ends at the next `url(`: the text is a stranger's."""
 
 
 class _Parser(HTMLParser):
