@@ -391,13 +391,14 @@ class LogLook(Struct, frozen=True):
 class TaskState(Struct, frozen=True):
     """How a one-off task stands. `exit_code` is that of its command, None as long as there is none:
     also after its end, where it could not be started. `cause` says why it ended, where that is more
-    than its exit code.
+    than its exit code. `was_stopped`: a person or AWS has ended it, and not its command.
     """
 
     phase: str
     ended: bool = False
     exit_code: int | None = None
     cause: str = ""
+    was_stopped: bool = False
 
 
 class RecordOrigin(StrEnum):

@@ -372,6 +372,41 @@ def test_the_deadline_stops_the_task(stage: Stage, monkeypatch: pytest.MonkeyPat
     assert task["stoppedReason"] == "stopped by toolkit (timed-out)"
 
 
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_command_that_ends_by_itself_while_it_is_stopped_passes_its_exit_code_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """ECS takes the stop of a task whose command has ended, and does nothing."""
+    errand = Errand(seconds=10**6, exit_code=code)
+    stage.endpoint.ecs.errands.append(errand)
+
+    def end(params: dict[str, Any]) -> dict[str, Any]:
+        errand.seconds = 0
+        return {}
+
+    stage.endpoint.on("ecs", "StopTask", end)
+    at_wait(monkeypatch, 10**6, lambda: None)
+    answer = stage.run("web", "--timeout", "90s", *COMMAND)
+    assert answer.code == code, answer.err
+    assert "timed-out" not in answer.err
+
+
+def test_a_command_that_is_stopped_by_somebody_and_ends_with_0_has_failed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.errand(0, seconds=10**6)
+
+    def stop() -> None:
+        [task] = stage.tasks
+        stage.endpoint.ecs.stop_task({"cluster": "main", "task": task["taskArn"]})
+        task["containers"][0]["exitCode"] = 0
+
+    at_wait(monkeypatch, 3, stop)
+    answer = stage.run("web", *COMMAND)
+    assert answer.code == 1
+    assert "Task stopped by user" in answer.err
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )

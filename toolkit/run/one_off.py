@@ -288,15 +288,18 @@ class OneOffTask:
             self._clock.wait(LOOK_S)
 
     def _ended(self, state: TaskState) -> TaskOutcome:
-        """What its end means."""
+        """What its end means. It may have ended by itself before it could be stopped, and one that
+        was stopped has not succeeded, whatever its exit code.
+        """
         code = state.exit_code
-        if self._is_stop_sent and self._ending is TaskStatus.CANCELLED:
+        is_ours = self._is_stop_sent and state.was_stopped
+        if is_ours and self._ending is TaskStatus.CANCELLED:
             exit_code = 128 + (self._stop.signal or 2)
             return self._end(TaskStatus.CANCELLED, exit_code, code, "it was stopped")
-        if self._is_stop_sent and self._ending is TaskStatus.TIMED_OUT:
+        if is_ours and self._ending is TaskStatus.TIMED_OUT:
             cause = "it was stopped after its --timeout"
             return self._end(TaskStatus.TIMED_OUT, Exit.FAILED, code, cause)
-        if code == 0:
+        if code == 0 and not state.was_stopped:
             return self._end(TaskStatus.SUCCEEDED, Exit.OK, code)
         own = int(Exit.FAILED)
         if code is not None and 0 < code < 256:

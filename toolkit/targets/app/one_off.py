@@ -91,7 +91,8 @@ class EcsTaskRunner(Struct, frozen=True):
         cause = " ".join(str(described.get("stoppedReason") or "").split())
         if failure is not None:
             cause = failure.cause
-        return TaskState("stopped", True, exit_code, cause)
+        was_stopped = described.get("stopCode") not in (None, "", "EssentialContainerExited")
+        return TaskState("stopped", True, exit_code, cause, was_stopped)
 
     def stop(self, task: str, reason: str) -> None:
         """See `base.TaskRunner`."""
