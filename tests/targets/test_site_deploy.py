@@ -25,9 +25,10 @@ from toolkit.errors import (
     Unreachable,
 )
 from toolkit.operations import Job, Observation
+from toolkit.ports import parallel
 from toolkit.targets.site.kind import kind as site
 from toolkit.targets.site.manifest import KEY, SiteState
-from toolkit.targets.site.settings import Keep
+from toolkit.targets.site.settings import Keep, SiteBuild
 
 FIRST = {
     "index.html": '<script src="app.js"></script>',
@@ -171,6 +172,157 @@ def test_resumed_after_a_crash_at_any_moment_it_ends_as_if_nothing_had_happened(
         assert finished(stage, deploy, receipt).verdict == "succeeded"
         assert final(stage) == expected, number
     raise AssertionError("it never came to its end")
+
+
+class _Dying:
+    """Ends the process at a place: right before an intent with this content, or what is kept."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __call__(self, event: tuple[Any, ...]) -> None:
+        if event[0] == "keep" and self.place in event[1]:
+            raise Crash
+        if event[0] == "intend" and event[2].get("content") == self.place:
+            raise Crash
+
+
+def died(stage: SiteStage, deploy: Job, place: str) -> dict[str, Any]:
+    """A deploy that dies at a place: what it has kept."""
+    report = Report(clock=stage.clock, on_event=_Dying(place))
+    with pytest.raises(Crash):
+        stage.apply(deploy, report)
+    return dict(report.receipt)
+
+
+RANDOM_BUILD = """
+import os, shutil, time
+shutil.rmtree("dist", ignore_errors=True)
+os.makedirs("dist")
+name = f"app-{time.time_ns()}.js"
+for path, text in ((name, name), ("index.html", f'<script src="{name}"></script>')):
+    with open(f"dist/{path}", "w") as file:
+        file.write(text)
+"""
+
+
+@pytest.mark.parametrize("place", ["switched", "the release that is live"])
+def test_a_switch_that_is_resumed_with_another_build_has_all_that_its_pages_need(
+    place: str, stage: SiteStage
+) -> None:
+    (stage.folder / "web").mkdir()
+    (stage.folder / "web" / "build.py").write_text(RANDOM_BUILD)
+    build = SiteBuild(command=("python3", "build.py"), folder="web")
+    deploy = stage.job(1, source="web/dist", build=build, distribution="E1")
+    receipt = died(stage, deploy, place)
+    assert finished(stage, deploy, receipt).verdict == "succeeded"
+    served = stage.served()
+    assert served["index.html"].split('"')[1] in served
+    assert served.keys() >= stage.manifest().files.keys()
+
+
+@pytest.mark.parametrize("place", ["what is about to be uploaded", "switched"])
+def test_a_deploy_that_is_resumed_after_somebody_elses_is_superseded(
+    place: str, stage: SiteStage
+) -> None:
+    released(stage, 1, FIRST)
+    stage.write(SECOND, only=True)
+    receipt = died(stage, job(stage, 2), place)
+    released(stage, 3, THIRD)
+    stage.write(SECOND, only=True)
+    assert finished(stage, job(stage, 2), receipt).verdict == "superseded"
+    with pytest.raises(Superseded):
+        stage.apply(job(stage, 2), Report(receipt, clock=stage.clock))
+    assert stage.manifest().release.version == "v3"
+
+
+def test_what_two_dead_deploys_have_left_needs_no_adopt(stage: SiteStage) -> None:
+    released(stage, 1, FIRST)
+    for number, asset in ((2, "assets/a.js"), (3, "assets/b.js")):
+        stage.write({**FIRST, "index.html": str(number), asset: "x"}, only=True)
+        died(stage, job(stage, number), "the release that comes")
+    fourth = {**FIRST, "index.html": "4", "assets/a.js": "x"}
+    stage.write(fourth, only=True)
+    report = Report(clock=stage.clock, yes=frozenset())
+    stage.apply(job(stage, 4), report)
+    assert stage.watched(job(stage, 4), report).verdict == "succeeded"
+    assert stage.served() == fourth
+
+
+class _Successor:
+    """Takes over at an event, as another machine does that has seen no sign of life."""
+
+    def __init__(self, stage: SiteStage, kind: str, words: str) -> None:
+        self._stage, self._kind, self._words = stage, kind, words
+        self.served: dict[str, str] = {}
+
+    def __call__(self, event: tuple[Any, ...]) -> None:
+        if self.served or event[0] != self._kind or not str(event[1]).startswith(self._words):
+            return
+        self._stage.endpoint.cloudfront.too_many = 0
+        self._stage.write({**FIRST, "index.html": "rival"}, only=True)
+        assert self._stage.deployed(job(self._stage, 7)).verdict == "succeeded"
+        self.served = self._stage.served()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("phase", "replacing"), ("phase", "invalidating"), ("wait", "10"), ("phase", "deleting")],
+)
+def test_who_was_taken_for_dead_changes_nothing_any_more(
+    kind: str, words: str, stage: SiteStage
+) -> None:
+    released(stage, 1, FIRST)
+    released(stage, 2, SECOND)
+    stage.clock.advance(60)
+    if kind == "wait":
+        stage.endpoint.cloudfront.too_many = 1
+    stage.write(THIRD, only=True)
+    successor = _Successor(stage, kind, words)
+    with pytest.raises(Superseded):
+        stage.apply(job(stage, 3), Report(clock=stage.clock, on_event=successor))
+    assert stage.served() == successor.served != {}
+    assert stage.manifest().release.version == "v7"
+
+
+def test_a_machine_that_slept_while_it_replaced_pages_replaces_none_once_it_was_overtaken(
+    stage: SiteStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(stage, 1, FIRST)
+    stage.write(SECOND, only=True)
+    stage.clock.advance(60)
+    awake = parallel.run
+    served: dict[str, str] = {}
+
+    def sleep(keys: Any, *how: Any) -> Any:
+        if not served and stage.manifest().state is SiteState.SWITCHING:
+            monkeypatch.setattr(parallel, "run", awake)
+            stage.write({**FIRST, "index.html": "rival", "app.js": "rival"})
+            assert stage.deployed(job(stage, 7)).verdict == "succeeded"
+            served.update(stage.served())
+            stage.write(SECOND)
+        return awake(keys, *how)
+
+    monkeypatch.setattr(parallel, "run", sleep)
+    with pytest.raises(Superseded):
+        stage.apply(job(stage, 2), Report(clock=stage.clock))
+    assert stage.served() == served != {}
+
+
+def test_a_deploy_that_waits_for_cloudfront_is_not_taken_for_dead(stage: SiteStage) -> None:
+    released(stage, 1, FIRST)
+    stage.write(SECOND, only=True)
+    stage.endpoint.cloudfront.too_many = 8
+    written: list[str] = []
+
+    def on_event(event: tuple[Any, ...]) -> None:
+        if event[0] == "wait":
+            written.append(stage.bucket.objects[KEY].etag)
+
+    stage.apply(job(stage, 2), Report(clock=stage.clock, on_event=on_event))
+    assert len(written) == len(set(written)) == 8
+    assert stage.manifest().release.version == "v2"
+    assert stage.manifest().beats == 0
 
 
 def test_a_deploy_after_one_that_died_at_any_moment_ends_as_without_it(

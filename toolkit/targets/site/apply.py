@@ -8,6 +8,7 @@ been overtaken, and stops.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from threading import Lock
 
 from msgspec.structs import replace
 
@@ -41,6 +42,8 @@ from toolkit.targets.site.state import Prepared, SiteContents
 BUSY_S = 30.0
 """How long the pages of another deploy may take to change before it counts as dead, in seconds."""
 BUSY_PAUSE_S = 2.0
+BEAT_S = 10.0
+"""How often a deploy that changes pages says that it is alive, in seconds."""
 INVALIDATION_PAUSE_S = 10.0
 
 
@@ -59,6 +62,12 @@ class _SiteDeploy:
         self.objects = state.objects_of(job, aws)
         self.etag: str | None = None
         """The etag of the manifest as it was read or written last."""
+        self._lock = Lock()
+        """Held while the manifest is written or compared during a switch."""
+        self._switching: SiteManifest
+        """The manifest as it was written last, once pages are changed."""
+        self._written_at = 0.0
+        """When it was, by `clock.elapsed()`."""
 
     def run(self) -> None:
         """All of it."""
@@ -73,14 +82,10 @@ class _SiteDeploy:
             return
         self._ask_to_adopt(prepared)
         # Only now, and not with what is read: nothing was changed before.
-        self.report.keep(release=prepared.release.id)
-        if plans.continues(self.job.token, contents.bucket):
-            manifest = contents.bucket.live
-            assert manifest is not None  # noqa: S101 (for the type checker: it is continued)
-            prepared = self._refreshed(prepared, manifest)
-        else:
-            prepared = self._archives(self._assets(prepared))
-        self._switch(prepared)
+        replaces = state.live_token(contents.bucket.live)
+        self.report.keep(release=prepared.release.id, replaces=replaces)
+        # Also where a switch is continued: a build may have other files each time.
+        self._switch(self._archives(self._assets(prepared)))
 
     # --- what is there
 
@@ -106,14 +111,14 @@ class _SiteDeploy:
 
     def _is_done(self, contents: SiteContents) -> bool:
         """Whether an earlier process has done all of it. Raises Superseded where somebody else has
-        deployed since it has switched.
+        deployed since it has begun.
         """
         live = contents.bucket.live
         if live is not None and live.token == self.job.token:
             if live.state is SiteState.LIVE:
                 self.report.keep(release=live.release.id, switched=True)
                 return True
-        elif self.report.receipt.get("switched"):
+        elif state.is_superseded(self.report.receipt, live):
             raise self._superseded(live)
         return False
 
@@ -150,8 +155,11 @@ class _SiteDeploy:
         plan = prepared.plan
         if not plan.assets:
             return prepared
-        claimed = Claim(self.job.token, self.job.run, plan.assets)
-        live = prepared.contents.bucket.live
+        bucket = prepared.contents.bucket
+        # What another deploy has left before it died stays known as left by one.
+        left = (key for key in bucket.left_by_claim if key not in plan.files)
+        claimed = Claim(self.job.token, self.job.run, (*plan.assets, *left))
+        live = bucket.live
         document: SiteManifest | ClaimOnly = ClaimOnly(format=FORMAT, claim=claimed)
         if live is not None:
             document = replace(live, claim=claimed)
@@ -160,7 +168,8 @@ class _SiteDeploy:
         missing = [key for key in plan.assets if key not in etags]
         if missing:
             etags |= self._upload(prepared, missing, self.report.prepare)
-        return self._refreshed(prepared, None, etags)
+        files = _with_etags(plan.files, etags)
+        return replace(prepared, plan=replace(plan, files=files))
 
     def _uploaded_before(self, prepared: Prepared) -> dict[str, str]:
         """Key -> etag of what an earlier process of this deploy has put there. The etag of anything
@@ -214,6 +223,7 @@ class _SiteDeploy:
         plan = prepared.plan
         manifest = self._manifest(prepared)
         self._write(manifest, self.report.intend, "the release that comes")
+        self._switching = manifest
         self.report.keep(switched=True)
         self._release_list(prepared)
         etags = self._change_pages(prepared)
@@ -237,7 +247,7 @@ class _SiteDeploy:
         changed = (*plan.pages, *(copy.key for copy in plan.copies))
         invalidation: Invalidation | None = None
         if plan.invalidate and self.job.settings.distribution:
-            invalidation = Invalidation(f"toolkit-{self.job.token}", plan.invalidate)
+            invalidation = Invalidation(self._reference(plan.invalidate), plan.invalidate)
         return SiteManifest(
             format=FORMAT,
             state=SiteState.SWITCHING,
@@ -252,6 +262,11 @@ class _SiteDeploy:
             invalidation=invalidation,
         )
 
+    def _reference(self, paths: Sequence[str]) -> str:
+        """How CloudFront knows the invalidation: it takes no other paths under the same name."""
+        digest = hashlib.sha256("\n".join(paths).encode()).hexdigest()
+        return f"toolkit-{self.job.token}-{digest[:12]}"
+
     def _change_pages(self, prepared: Prepared) -> dict[str, str]:
         """Upload and copy what is served from now on, in order: scripts and the like, pages, the
         first page. Returns key -> etag.
@@ -265,11 +280,14 @@ class _SiteDeploy:
         etags: dict[str, str] = {}
         for keys in plans.waves((*plan.pages, *copies), index):
             self.report.phase(f"replacing {count(len(keys), 'file')}")
+            self._check_ours()
             change = partial(self._change, prepared, copies)
-            etags |= parallel.run(keys, change, self.report.check)
+            etags |= parallel.run(keys, change, self._beat)
         return etags
 
     def _change(self, prepared: Prepared, copies: Mapping[str, Copy], key: str) -> str:
+        if self.ports.clock.elapsed() >= self._written_at + BUSY_S / 2:
+            self._check_ours()  # a machine that has slept may have been overtaken
         copy = copies.get(key)
         if copy is None:
             return self._put(prepared, key)
@@ -287,6 +305,8 @@ class _SiteDeploy:
         paths = preview.forgotten_paths(self.job, self.aws, invalidation.paths)
         self.report.phase("invalidating the distribution")
         while True:
+            self._beat()
+            self._check_ours()
             self.report.intend(
                 "cloudfront:CreateInvalidation", distribution=name, paths=" ".join(paths)
             )
@@ -300,6 +320,8 @@ class _SiteDeploy:
         """Delete what no release that is kept has."""
         for batch in objects.batches(keys):
             self.report.phase(f"deleting {count(len(batch), 'file')} of old releases")
+            self._beat()
+            self._check_ours()
             self.report.intend("s3:DeleteObjects", **self._many(batch[0], len(batch)))
             for key, code in self.objects.delete(batch):
                 raise CloudError(call="s3:DeleteObjects", reason=f"{code} for {key}")
@@ -353,6 +375,25 @@ class _SiteDeploy:
                 raise self._overtaken()
             etag = present[1]
         self.etag = etag
+        self._written_at = self.ports.clock.elapsed()
+
+    def _beat(self) -> None:
+        """Say from time to time that the switch goes on, so that nobody takes over: to be called
+        again and again while it does. Raises Superseded, Refused where somebody has.
+        """
+        self.report.check()
+        if self.ports.clock.elapsed() < self._written_at + BEAT_S:
+            return
+        with self._lock:
+            self._switching = replace(self._switching, beats=self._switching.beats + 1)
+            self._write(self._switching, self.report.intend, "that its switch goes on")
+
+    def _check_ours(self) -> None:
+        """Raises Superseded, Refused where somebody has taken over since the last sign of life."""
+        with self._lock:
+            present = self.objects.body(KEY, 0)
+            if present is None or present[1] != self.etag:
+                raise self._overtaken()
 
     def _overtaken(self) -> Exception:
         manifest, _ = state.read_manifest(self.objects)
@@ -369,20 +410,6 @@ class _SiteDeploy:
     def _superseded(self, live: SiteManifest | None) -> Superseded:
         what = live.release.version if live is not None else "another release"
         return Superseded(what=what, target=self.job.target)
-
-    def _refreshed(
-        self,
-        prepared: Prepared,
-        own: SiteManifest | None,
-        etags: Mapping[str, str] | None = None,
-    ) -> Prepared:
-        """The same with the etags of what was put there; of a switch that is continued, with the
-        release as it was named then.
-        """
-        if own is not None:
-            return replace(prepared, release=own.release)
-        files = _with_etags(prepared.plan.files, etags or {})
-        return replace(prepared, plan=replace(prepared.plan, files=files))
 
     def _what(self, key: str) -> dict[str, str]:
         return {"bucket": self.objects.bucket, "key": f"{self.objects.prefix}{key}"}

@@ -98,6 +98,7 @@ class SiteManifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The manifest of a site. `stale` has files of earlier releases: keys, and copies of pages
     below RELEASES. `changing` are the keys that had other content once under the same name.
     `pages` are the keys that its switch has changed, `deletes` those that it is still to delete.
+    `beats` counts the signs of life of a switch.
     """
 
     format: int
@@ -112,6 +113,7 @@ class SiteManifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deletes: tuple[str, ...] = ()
     invalidation: Invalidation | None = None
     claim: Claim | None = None
+    beats: int = 0
 
 
 class ClaimOnly(Struct, frozen=True, kw_only=True):

@@ -64,7 +64,8 @@ def observe(
     if receipt.get("unchanged"):
         return Observation(StepState.DONE, Verdict.UNCHANGED, phase="unchanged", live=now)
     if not isinstance(manifest, SiteManifest) or manifest.token != job.token:
-        if receipt.get("switched"):
+        deployed = manifest if isinstance(manifest, SiteManifest) else None
+        if state.is_superseded(receipt, deployed):
             what = "another release" if now is None else now.version or "another release"
             return Observation(
                 StepState.FAILED,

@@ -116,6 +116,13 @@ class SiteBucket(Struct, frozen=True):
         claim = self.manifest.claim if self.manifest is not None else None
         return claim is not None and key in claim.keys and not self.is_ours(key)
 
+    @property
+    def left_by_claim(self) -> tuple[str, ...]:
+        """What such a deploy has put there."""
+        claim = self.manifest.claim if self.manifest is not None else None
+        keys = claim.keys if claim is not None else ()
+        return tuple(key for key in keys if key in self.etags and self.is_claimed(key))
+
     def is_unsure(self, key: str) -> bool:
         """Whether a switch that has not come to its end was to change a file: its headers may be
         those of before.
@@ -281,7 +288,7 @@ class _Planner:
         elif self._has_drifted(key):
             self._drifted.append(key)
         self._files[key] = replace(wanted, etag="", origin=self._request.release)
-        if present:
+        if present and not self._is_begun(key, wanted):
             self._changed.add(key)
         if known is not None:
             self._archive(key, known)
@@ -291,6 +298,14 @@ class _Planner:
             self._pages.append(key)
         else:
             self._assets.append(key)
+
+    def _is_begun(self, key: str, wanted: SiteFile) -> bool:
+        """Whether the switch that is continued was to put the very same there: what caches have to
+        forget of it, its manifest says.
+        """
+        if not self._continued or self._live is None or key not in self._live.files:
+            return False
+        return self._live.files[key].same(wanted)
 
     def _has_drifted(self, key: str) -> bool:
         """Whether somebody else has changed or deleted what the live release has."""
@@ -302,7 +317,7 @@ class _Planner:
     def _archive(self, key: str, known: SiteFile) -> None:
         """Keep what is about to be replaced, if a kept release has it."""
         seq = self._bucket.last_seq(key)
-        if seq < self._oldest or self._continued:
+        if seq < self._oldest:
             return
         path = archive_key(known.origin or "0", key)
         entry = self._stale.get(path)
@@ -378,9 +393,6 @@ class _Planner:
         interrupted: Invalidation | None = None
         if self._live is not None and self._live.state is SiteState.SWITCHING:
             interrupted = self._live.invalidation
-        if self._continued and self._live is not None:
-            # CloudFront knows it by its reference, and takes no other paths under the same one.
-            return self._live.invalidation.paths if self._live.invalidation else ()
         addresses = set[str]()
         for key in self._changed:
             addresses |= addresses_of(key)

@@ -146,7 +146,6 @@ def _calls(job: Job, aws: Aws, prepared: Prepared) -> tuple[PlannedCall, ...]:
     """The calls of a deploy, in order; those that differ by the key only are one."""
     settings, plan = job.settings, prepared.plan
     calls: list[PlannedCall] = []
-    continued = plans.continues(job.token, prepared.contents.bucket)
 
     def add(name: str, keys: Sequence[str]) -> None:
         what = {"bucket": settings.bucket, "key": f"{folder_prefix(settings.prefix)}{keys[-1]}"}
@@ -154,10 +153,10 @@ def _calls(job: Job, aws: Aws, prepared: Prepared) -> tuple[PlannedCall, ...]:
             what["objects"] = str(len(keys))
         calls.append(PlannedCall(name, what))
 
-    if plan.assets and not continued:
+    if plan.assets:
         add("s3:PutObject", (KEY,))
         add("s3:PutObject", plan.assets)
-    if plan.archives and not continued:
+    if plan.archives:
         add("s3:CopyObject", [copy.key for copy in plan.archives])
     add("s3:PutObject", (KEY,))
     if not state.is_rollback(job):

@@ -4,6 +4,7 @@ be done. Reads only.
 
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -248,6 +249,23 @@ def gone(job: Job) -> Refused:
 def is_rollback(job: Job) -> bool:
     """Whether an earlier release is put back."""
     return job.action == JobAction.ROLLBACK
+
+
+def live_token(live: SiteManifest | None) -> str:
+    """The token of the deploy that has written what is live; empty if nothing is."""
+    if live is None:
+        return ""
+    return live.token
+
+
+def is_superseded(receipt: Mapping[str, Any], live: SiteManifest | None) -> bool:
+    """Whether somebody else has deployed since a deploy has begun, of which `live` is not. What it
+    has found is kept before it changes anything: its own switch may have come or not.
+    """
+    if receipt.get("switched"):
+        return True
+    replaces = receipt.get("replaces")
+    return replaces is not None and live is not None and live.token != replaces
 
 
 def live_version(manifest: SiteManifest | ClaimOnly | None) -> LiveVersion | None:
