@@ -27,7 +27,7 @@ from toolkit.errors import (
 from toolkit.operations import Job, Observation
 from toolkit.ports import parallel
 from toolkit.targets.site.kind import kind as site
-from toolkit.targets.site.manifest import KEY, SiteState
+from toolkit.targets.site.manifest import KEY, SiteState, release_key
 from toolkit.targets.site.settings import Keep, SiteBuild
 
 FIRST = {
@@ -575,12 +575,55 @@ def test_a_file_that_was_changed_outside_toolkit_is_told_and_put_there_again(
 
 
 def test_a_manifest_that_toolkit_has_not_written_is_refused(stage: SiteStage) -> None:
-    for body in (b"", b"{}", b"\xff", b'{"format": 1}', b'{"format": 9, "claim": null}'):
+    deep = b"[" * 200_000
+    unread = (b"", b"{}", b"\xff", b'{"format": 1}', b'{"format": 9, "claim": null}')
+    for body in (*unread, deep, b'{"x":' + deep):
         stage.endpoint.s3.put("www", KEY, body)
         with pytest.raises(Refused, match="not as toolkit writes it"):
             site.preview(job(stage, 1), stage.ports)
         with pytest.raises(Refused, match="not as toolkit writes it"):
             stage.apply(job(stage, 1))
+
+
+FILE = ["0" * 64, [], 1, True, '"e"', "r"]
+
+
+@pytest.mark.parametrize(
+    ("part", "forged"),
+    [
+        ("files", {"a.js": ["0" * 64, [["Metadata", "x"]], 1, True]}),
+        ("files", {"a.js": ["0" * 64, [["CacheControl", "x\r\nHost: y"]], 1, True]}),
+        ("files", {"a.js": ["0" * 64, [], 1, True, "x\r\nHost: y"]}),
+        ("files", {KEY: FILE}),
+        ("stale", {KEY: [0, None]}),
+        ("stale", {".toolkit/releases/1/files/a": [0, ["0" * 64, [["Body", ""]], 1, True]]}),
+        ("deletes", [KEY]),
+        ("claim", {"token": "1", "run": "r1", "keys": [KEY]}),
+    ],
+)
+def test_a_manifest_that_would_do_harm_is_refused_and_stays(
+    part: str, forged: Any, stage: SiteStage
+) -> None:
+    released(stage, 1, FIRST)
+    document = json.loads(stage.bucket.objects[KEY].body)
+    document[part] = forged
+    body = json.dumps(document).encode()
+    stage.endpoint.s3.put("www", KEY, body)
+    stage.write(SECOND, only=True)
+    with pytest.raises(Refused, match="not as toolkit writes it"):
+        stage.apply(job(stage, 2))
+    assert stage.bucket.objects[KEY].body == body
+
+
+def test_a_list_of_a_release_that_would_do_harm_is_refused(stage: SiteStage) -> None:
+    released(stage, 1, FIRST)
+    released(stage, 2, SECOND)
+    key = release_key(f"{1:024}")
+    document = json.loads(stage.bucket.objects[key].body)
+    document["files"]["index.html"][1] = [["Metadata", "x"]]
+    stage.endpoint.s3.put("www", key, json.dumps(document).encode())
+    with pytest.raises(Refused, match="not as toolkit writes it"):
+        stage.apply(stage.back(3, 1, distribution="E1", keep=KEEP))
 
 
 # --- what goes wrong

@@ -4,7 +4,8 @@ it has, and which files of earlier releases are kept. Pure.
 All keys are below the site's prefix.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -19,6 +20,10 @@ RELEASES = f"{OWN}releases/"
 MOST = 256 << 20
 """Bytes of a manifest at most: some 800,000 files."""
 FORMAT = 1
+HEADER_NAMES = frozenset(("CacheControl", "ContentDisposition", "ContentEncoding", "ContentType"))
+"""The parameters of PutObject that files have."""
+_TEXT = re.compile(r"[\x20-\x7e]*")
+"""What a header can hold."""
 
 Headers = tuple[tuple[str, str], ...]
 """Parameters of PutObject, such as ContentType, each with its value, sorted."""
@@ -143,9 +148,17 @@ def decode_manifest(data: bytes, address: str) -> SiteManifest | ClaimOnly:
             document: SiteManifest | ClaimOnly = msgspec.json.decode(data, type=SiteManifest)
         except msgspec.ValidationError:
             document = msgspec.json.decode(data, type=ClaimOnly)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise damaged(address) from None
     _check_format(document.format, address)
+    if document.claim is not None:
+        _check_keys(document.claim.keys, "", address)
+    if isinstance(document, SiteManifest):
+        _check_files(document.files, address)
+        _check_keys((*document.stale, *document.deletes), RELEASES, address)
+        for entry in document.stale.values():
+            if entry.file is not None:
+                _check_file(entry.file, address)
     return document
 
 
@@ -153,10 +166,35 @@ def decode_release(data: bytes, address: str) -> ReleaseFiles:
     """The files of a release. Raises Refused for what toolkit has not written."""
     try:
         document = msgspec.json.decode(data, type=ReleaseFiles)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise damaged(address) from None
     _check_format(document.format, address)
+    _check_files(document.files, address)
     return document
+
+
+def _check_files(files: Mapping[str, SiteFile], address: str) -> None:
+    _check_keys(files, "", address)
+    for file in files.values():
+        _check_file(file, address)
+
+
+def _check_keys(keys: Iterable[str], own: str, address: str) -> None:
+    """Raises Refused for a key of the tool's own, but for those below `own`: a manifest that lists
+    itself would be deleted with its release.
+    """
+    for key in keys:
+        if key.startswith(OWN) and not (own and key.startswith(own)):
+            raise damaged(address)
+
+
+def _check_file(file: SiteFile, address: str) -> None:
+    """Raises Refused for what no request can be made of."""
+    if not _TEXT.fullmatch(file.etag) or file.size < 0:
+        raise damaged(address)
+    for name, value in file.headers:
+        if name not in HEADER_NAMES or not _TEXT.fullmatch(value):
+            raise damaged(address)
 
 
 def _check_format(number: int, address: str) -> None:
