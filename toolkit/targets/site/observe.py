@@ -64,8 +64,7 @@ def observe(
     if receipt.get("unchanged"):
         return Observation(StepState.DONE, Verdict.UNCHANGED, phase="unchanged", live=now)
     if not isinstance(manifest, SiteManifest) or manifest.token != job.token:
-        deployed = manifest if isinstance(manifest, SiteManifest) else None
-        if state.is_superseded(receipt, deployed):
+        if state.is_superseded(receipt, manifest):
             what = "another release" if now is None else now.version or "another release"
             return Observation(
                 StepState.FAILED,

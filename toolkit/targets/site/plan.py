@@ -119,9 +119,10 @@ class SiteBucket(Struct, frozen=True):
     @property
     def left_by_claim(self) -> tuple[str, ...]:
         """What such a deploy has put there."""
-        claim = self.manifest.claim if self.manifest is not None else None
-        keys = claim.keys if claim is not None else ()
-        return tuple(key for key in keys if key in self.etags and self.is_claimed(key))
+        if self.manifest is None or self.manifest.claim is None:
+            return ()
+        keys = self.manifest.claim.keys
+        return tuple(key for key in keys if key in self.etags and not self.is_ours(key))
 
     def is_unsure(self, key: str) -> bool:
         """Whether a switch that has not come to its end was to change a file: its headers may be

@@ -258,14 +258,16 @@ def live_token(live: SiteManifest | None) -> str:
     return live.token
 
 
-def is_superseded(receipt: Mapping[str, Any], live: SiteManifest | None) -> bool:
-    """Whether somebody else has deployed since a deploy has begun, of which `live` is not. What it
-    has found is kept before it changes anything: its own switch may have come or not.
+def is_superseded(receipt: Mapping[str, Any], manifest: SiteManifest | ClaimOnly | None) -> bool:
+    """Whether somebody else has deployed since a deploy has begun; the manifest is not its own.
+    What it has found is kept before it changes anything: its own switch may have come or not.
     """
     if receipt.get("switched"):
         return True
-    replaces = receipt.get("replaces")
-    return replaces is not None and live is not None and live.token != replaces
+    replaces: str | None = receipt.get("replaces")
+    if replaces is None or not isinstance(manifest, SiteManifest):
+        return False
+    return manifest.token != replaces
 
 
 def live_version(manifest: SiteManifest | ClaimOnly | None) -> LiveVersion | None:
