@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from toolkit.errors import FileProblem
+from toolkit.ports import cdk
 from toolkit.ports.cdk_order import StackPlace, stacks_before
 
 ANYWHERE = "aws://unknown-account/unknown-region"
@@ -32,11 +33,11 @@ def stage(folder: str, *needs: str) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, **artifacts: dict[str, Any]) -> str:
+def write(folder: Path, **artifacts: Any) -> str:
     """An assembly of these artifacts."""
     folder.mkdir(parents=True, exist_ok=True)
     assets = {"type": "cdk:asset-manifest", "properties": {"file": "a.json"}}
-    document = {"version": "48.0.0", "artifacts": {**artifacts, "Some.assets": assets}}
+    document = {"version": "48.0.0", "artifacts": {"Some.assets": assets, **artifacts}}
     (folder / "manifest.json").write_text(json.dumps(document))
     return str(folder)
 
@@ -90,3 +91,99 @@ def test_a_circle_and_a_name_that_is_not_there_end_nothing(tmp_path: Path) -> No
 def test_a_stage_without_its_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileProblem):
         stacks_before(write(tmp_path, A=stage("assembly-A")), "A")
+
+
+@pytest.mark.parametrize("folder", [".", "..", "../beside", "link", "/"])
+def test_a_stage_outside_of_its_assembly_is_an_error(tmp_path: Path, folder: str) -> None:
+    write(tmp_path / "beside")
+    assembly = write(tmp_path / "assembly", A=stage(folder))
+    (tmp_path / "assembly/link").symlink_to(tmp_path / "beside")
+    with pytest.raises(FileProblem, match="outside of it"):
+        stacks_before(assembly, "A")
+    with pytest.raises(FileProblem, match="outside of it"):
+        cdk.artifact(assembly, "A", "111111111111", "eu-west-1")
+
+
+def test_two_stages_in_one_folder_are_an_error_and_read_once(tmp_path: Path) -> None:
+    folder = tmp_path
+    for _ in range(25):  # each doubles what there would be to read
+        write(folder, A=stage("in"), B=stage("in"))
+        folder /= "in"
+    write(folder, Net=stack())
+    with pytest.raises(FileProblem, match="two stages"):
+        stacks_before(str(tmp_path), "Net")
+
+
+@pytest.mark.parametrize(("depth", "is_read"), [(cdk.DEEPEST, True), (cdk.DEEPEST + 1, False)])
+def test_stages_in_stages_are_read_up_to_a_limit(tmp_path: Path, depth: int, is_read: bool) -> None:
+    folder = tmp_path
+    for _ in range(depth):
+        write(folder, First=stack(name="First"), A=stage("a", "First"))
+        folder /= "a"
+    write(folder, Net=stack())
+    if is_read:
+        assert names(str(tmp_path), "Net") == ["First"]
+    else:
+        with pytest.raises(FileProblem, match="more than"):
+            stacks_before(str(tmp_path), "Net")
+
+
+MALFORMED: dict[str, Any] = {
+    "a text": "text",
+    "no properties": {"type": cdk.STAGE},
+    "null for properties": {"type": cdk.STACK, "properties": None},
+    "a list for a name": {"type": cdk.STACK, "properties": {"stackName": ["x"]}},
+    "a number for dependencies": {"type": cdk.STACK, "dependencies": 5},
+    "a list in dependencies": {"type": cdk.STACK, "dependencies": [["x"]]},
+    "a list for an address": {"type": cdk.STACK, "environment": ["aws://x/y"]},
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_manifest_that_the_cdk_would_not_write_is_an_error(tmp_path: Path, case: str) -> None:
+    assembly = write(tmp_path, A=MALFORMED[case])
+    with pytest.raises(FileProblem, match=r"manifest\.json"):
+        stacks_before(assembly, "A")
+    with pytest.raises(FileProblem, match=r"manifest\.json"):
+        cdk.artifact(assembly, "A", "111111111111", "eu-west-1")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"artifacts": ["x"]}', '{"missing": {"key": 1}}'])
+def test_a_manifest_that_is_none_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(FileProblem, match=r"manifest\.json"):
+        stacks_before(str(tmp_path), "A")
+
+
+ASSETS: dict[str, Any] = {
+    "no source": {"files": {"k": {}}},
+    "a text for a destination": {"files": {"k": {"source": {"path": "."}, "destinations": ["x"]}}},
+    "a text for an image": {"dockerImages": {"k": "image"}},
+    "a list": {"files": []},
+}
+
+
+@pytest.mark.parametrize("case", ASSETS)
+def test_an_asset_manifest_that_the_cdk_would_not_write_is_an_error(
+    tmp_path: Path, case: str
+) -> None:
+    assembly = write(tmp_path, A=stack("Some.assets"))
+    (tmp_path / "a.json").write_text(json.dumps(ASSETS[case]))
+    with pytest.raises(FileProblem, match=r"a\.json"):
+        cdk.artifact(assembly, "A", "111111111111", "eu-west-1")
+
+
+@pytest.mark.parametrize("name", ["templateFile", "file", "additionalMetadataFile"])
+def test_a_file_of_a_stack_outside_of_the_assembly_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "beside.json").write_text("{}")
+    files = {"templateFile": "t.json", "file": "a.json", "additionalMetadataFile": "m.json"}
+    files[name] = "../beside.json"
+    assets = {"type": "cdk:asset-manifest", "properties": {"file": files["file"]}}
+    entry = stack("Some.assets")
+    entry["properties"]["templateFile"] = files["templateFile"]
+    entry["additionalMetadataFile"] = files["additionalMetadataFile"]
+    assembly = write(tmp_path / "assembly", A=entry, **{"Some.assets": assets})
+    for inside in ("t.json", "a.json", "m.json"):
+        (tmp_path / "assembly" / inside).write_text("{}")
+    with pytest.raises(FileProblem, match=r"beside\.json.*outside"):
+        cdk.artifact(assembly, "A", "111111111111", "eu-west-1")

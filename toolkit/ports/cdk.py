@@ -18,8 +18,9 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from toolkit.advice import ShellCommand
@@ -28,7 +29,7 @@ from toolkit.operations import Location
 from toolkit.ports import causes, cdk_environment, cdk_packages, process
 from toolkit.ports.aws.names import partition, suffix
 from toolkit.ports.disk import exclusive, write
-from toolkit.ports.files import own_cache, read, within
+from toolkit.ports.files import is_inside, own_cache, read, within
 
 CLI = "npm install --save-dev aws-cdk@2.1148.1"
 SCHEME = "2"
@@ -44,6 +45,8 @@ UNUSED_S = 24 * 3600
 
 STACK, STAGE = "aws:cloudformation:stack", "cdk:cloud-assembly"
 """The types of a stack, and of a stage, which is an assembly inside another."""
+DEEPEST = 30
+"""How deep stages may lie in each other: the CDK's own apps have two or three."""
 _IGNORED = frozenset(
     (".git", "__pycache__", "cdk.out", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 )
@@ -79,6 +82,8 @@ _TRUE_BY_DEFAULT = {
     "versionReporting": "aws:cdk:version-reporting",
 }
 """Settings of cdk.json, and the context key under which the CLI passes them to an app."""
+
+Shape = TypeVar("Shape")
 
 
 class SynthOptions(StrEnum):
@@ -157,6 +162,86 @@ class StackArtifact(Struct, frozen=True):
     """The app's warnings about this stack."""
 
 
+class _Properties(Struct, frozen=True, rename="camel"):
+    """What an artifact's properties have to be like, as far as they are used."""
+
+    directory_name: str | None = None
+    file: str | None = None
+    template_file: str | None = None
+    stack_name: str | None = None
+    stack_template_asset_object_url: str = ""
+    cloud_formation_execution_role_arn: str | None = None
+    requires_bootstrap_stack_version: int | None = None
+    bootstrap_stack_version_ssm_parameter: str | None = None
+    tags: dict[str, str] | None = None
+    parameters: dict[str, str] | None = None
+
+
+class _Artifact(Struct, frozen=True, rename="camel"):
+    """What an artifact has to be like, as far as it is used."""
+
+    type: str = ""
+    environment: str = ""
+    properties: _Properties = _Properties()
+    dependencies: tuple[str, ...] = ()
+    metadata: dict[str, Any] | None = None
+    additional_metadata_file: str | None = None
+
+
+class _Manifest(Struct, frozen=True):
+    """What manifest.json has to be like, as far as it is used."""
+
+    artifacts: dict[str, _Artifact] = {}
+    missing: list[dict[str, Any]] | None = None
+
+
+class _Destination(Struct, frozen=True, rename="camel"):
+    """Where an asset goes."""
+
+    bucket_name: str
+    object_key: str
+
+
+class _Source(Struct, frozen=True):
+    """What an asset is made from: a path, or a program that prints one."""
+
+    path: str | None = None
+    packaging: str = "file"
+    executable: Any = None
+
+
+class _FileAsset(Struct, frozen=True, rename="camel"):
+    """A file or folder of an asset manifest."""
+
+    source: _Source
+    destinations: dict[str, _Destination] = {}
+    display_name: str | None = None
+
+
+class _ImageAsset(Struct, frozen=True, rename="camel"):
+    """An image of an asset manifest."""
+
+    display_name: str | None = None
+
+
+class _AssetManifest(Struct, frozen=True, rename="camel"):
+    """The assets of a stack."""
+
+    files: dict[str, _FileAsset] = {}
+    docker_images: dict[str, _ImageAsset] = {}
+
+
+class StageAssembly(Struct, frozen=True):
+    """An app's assembly, or that of a stage in it: its folder, its manifest, the path of the
+    stage's artifact (empty for the app's own), and the remarks about the stages around it.
+    """
+
+    folder: str
+    manifest: Mapping[str, Any]
+    stage: str
+    remarks: list["Remark"]
+
+
 class _StackEntry(Struct, frozen=True):
     """A stack in a manifest. `remarks` are those about the stages around it."""
 
@@ -228,12 +313,12 @@ def artifact(
     that the app notes about the stack, with `strict` for a warning.
     """
     stacks: dict[str, _StackEntry] = {}
-    for folder, manifest, outer in _manifests(assembly):
-        _refuse_lookups(manifest)
-        for key, entry in manifest.get("artifacts", {}).items():
+    for stage in assemblies(assembly):
+        _refuse_lookups(stage.manifest)
+        for key, entry in stage.manifest.get("artifacts", {}).items():
             if entry.get("type") == STACK:
                 stack_name = entry.get("properties", {}).get("stackName") or key
-                stacks[stack_name] = _StackEntry(folder, manifest, entry, outer)
+                stacks[stack_name] = _StackEntry(stage.folder, stage.manifest, entry, stage.remarks)
     if name not in stacks:
         raise Refused(
             f"the CDK app has no stack {name}",
@@ -262,7 +347,7 @@ def _remarks(folder: str, artifact: Mapping[str, Any]) -> list[Remark]:
     metadata: list[tuple[str, Any]] = list((artifact.get("metadata") or {}).items())
     file = artifact.get("additionalMetadataFile")
     if file:
-        metadata += _json(_inside(folder, str(file))).items()
+        metadata += _json(_inside(folder, file)).items()
     remarks = []
     for path, entries in metadata:
         if not isinstance(entries, list):
@@ -721,29 +806,60 @@ def _prune(cache_folder: str) -> None:
             continue
 
 
-def _manifests(
-    assembly: str, outer: Sequence[Remark] = ()
-) -> Iterator[tuple[str, dict[str, Any], list[Remark]]]:
-    """The manifests of an assembly and of those inside it (an app's stages): folder, manifest, and
-    the remarks about the stages.
+def assemblies(assembly: str) -> Iterator[StageAssembly]:
+    """An app's assembly and those of the stages in it, each after the one around it. Raises
+    FileProblem, also where two stages have one folder: the CDK gives each its own.
     """
-    manifest = read_manifest(assembly)
-    yield assembly, manifest, list(outer)
-    for artifact in manifest.get("artifacts", {}).values():
-        if artifact.get("type") == STAGE:
-            inside = _inside(assembly, artifact["properties"]["directoryName"])
-            yield from _manifests(inside, [*outer, *_remarks(assembly, artifact)])
+    seen: set[str] = set()
+    waiting: list[tuple[int, str, str, list[Remark]]] = [(0, assembly, "", [])]
+    while waiting:
+        depth, folder, stage, outer = waiting.pop()
+        real = os.path.realpath(folder)
+        if depth > DEEPEST:
+            raise FileProblem(path=folder, reason=f"it is inside more than {DEEPEST} stages")
+        if real in seen:
+            raise FileProblem(path=folder, reason="it is the folder of two stages")
+        seen.add(real)
+        manifest = _manifest(folder)
+        yield StageAssembly(folder, manifest, stage, outer)
+        stages: list[tuple[int, str, str, list[Remark]]] = []
+        for key, artifact in manifest.get("artifacts", {}).items():
+            if artifact.get("type") == STAGE:
+                inside = _inside(folder, _property(folder, artifact, "directoryName"))
+                remarks = [*outer, *_remarks(folder, artifact)]
+                stages.append((depth + 1, inside, os.path.join(folder, key), remarks))
+        waiting += reversed(stages)
 
 
-def read_manifest(assembly: str) -> dict[str, Any]:
-    """What an assembly consists of. Raises FileProblem."""
-    return _json(os.path.join(assembly, "manifest.json"))
+def _manifest(assembly: str) -> dict[str, Any]:
+    """What an assembly consists of, with the types that the CDK writes. Raises FileProblem."""
+    path = os.path.join(assembly, "manifest.json")
+    manifest = _json(path)
+    _converted(manifest, _Manifest, path)
+    return manifest
+
+
+def _converted(document: Mapping[str, Any], shape: type[Shape], path: str) -> Shape:
+    """The content of a file as a struct. Raises FileProblem."""
+    try:
+        return msgspec.convert(document, shape)
+    except msgspec.ValidationError as problem:
+        raise FileProblem(path=path, reason=f"it is not as the CDK writes it: {problem}") from None
+
+
+def _property(folder: str, artifact: Mapping[str, Any], name: str) -> str:
+    """A property that an artifact of its type always has. Raises FileProblem."""
+    value: str | None = artifact.get("properties", {}).get(name)
+    if value is None:
+        path = os.path.join(folder, "manifest.json")
+        raise FileProblem(path=path, reason=f"an artifact in it has no {name}")
+    return value
 
 
 def _json(path: str) -> dict[str, Any]:
     try:
         document = json.loads(read(path))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise FileProblem(path=path, reason="it is not JSON") from None
     if not isinstance(document, dict):
         raise FileProblem(path=path, reason="it is not a JSON object")
@@ -751,8 +867,16 @@ def _json(path: str) -> dict[str, Any]:
 
 
 def _inside(folder: str, name: str) -> str:
-    """A path that an assembly names; an asset that was not staged has an absolute one. Raises
-    FileProblem if nothing is there.
+    """The path of what an assembly names in its folder. Raises FileProblem."""
+    path = _existing(folder, name)
+    if not is_inside(path, folder):
+        raise FileProblem(path=path, reason="the assembly names it, but it is outside of it")
+    return path
+
+
+def _existing(folder: str, name: str) -> str:
+    """The path of an asset: one of a stage lies in the app's assembly, and one that was not staged
+    has an absolute path. Raises FileProblem if nothing is there.
     """
     path = os.path.join(folder, name)  # which is the name itself if that is absolute
     if not os.path.exists(path):
@@ -800,9 +924,10 @@ def _artifact(
     images: list[str] = []
     for dependency in stack.dependencies():
         if dependency.get("type") == "cdk:asset-manifest":
-            manifest = _json(os.path.join(stack.folder, dependency["properties"]["file"]))
-            for key, image in manifest.get("dockerImages", {}).items():
-                images.append(str(image.get("displayName") or key))
+            path = _inside(stack.folder, _property(stack.folder, dependency, "file"))
+            manifest = _converted(_json(path), _AssetManifest, path)
+            for key, image in manifest.docker_images.items():
+                images.append(image.display_name or key)
             assets += _assets(stack.folder, manifest, filled)
     if images:
         raise Refused(
@@ -810,7 +935,7 @@ def _artifact(
             " stack",
             (_BY_CLI, ShellCommand("npx cdk deploy", (name,))),
         )
-    template = _inside(stack.folder, properties["templateFile"])
+    template = _inside(stack.folder, _property(stack.folder, stack.entry, "templateFile"))
     stored = _stored(filled(properties.get("stackTemplateAssetObjectUrl", "")))
     role = properties.get("cloudFormationExecutionRoleArn")
     version = properties.get("requiresBootstrapStackVersion")
@@ -829,27 +954,23 @@ def _artifact(
     )
 
 
-def _assets(
-    folder: str, manifest: Mapping[str, Any], filled: Callable[[str], str]
-) -> list[CdkAsset]:
+def _assets(folder: str, manifest: _AssetManifest, filled: Callable[[str], str]) -> list[CdkAsset]:
     assets = []
-    for key, file in manifest.get("files", {}).items():
-        if "executable" in file["source"]:
+    for key, file in manifest.files.items():
+        if file.source.executable is not None or file.source.path is None:
             raise Refused(
                 f"asset {key} is made by a program of its own",
                 (_BY_CLI, ShellCommand("npx cdk deploy")),
             )
-        path = _inside(folder, file["source"]["path"])
-        packaging = file["source"].get("packaging", "file")
-        for location in file.get("destinations", {}).values():
-            name = str(file.get("displayName") or key)
+        path = _existing(folder, file.source.path)
+        for location in file.destinations.values():
             assets.append(
                 CdkAsset(
-                    name,
+                    file.display_name or key,
                     path,
-                    packaging,
-                    filled(location["bucketName"]),
-                    filled(location["objectKey"]),
+                    file.source.packaging,
+                    filled(location.bucket_name),
+                    filled(location.object_key),
                 )
             )
     return assets

@@ -48,20 +48,18 @@ class _AssemblyGraph:
         self.stacks: dict[str, StackPlace] = {}
         self.before: dict[str, set[str]] = {}
 
-    def read(self, folder: str, begin: str = "begin", end: str = "end") -> None:
-        """Add a folder's manifest, and those inside it."""
-        artifacts = cdk.read_manifest(folder).get("artifacts", {})
-        for key, artifact in artifacts.items():
-            path = os.path.join(folder, key)
-            is_stage = artifact.get("type") == cdk.STAGE
-            needs = set(_ends(folder, artifact, artifacts))
-            self.before.setdefault(path, set()).update(needs, (begin,))
-            self.before.setdefault(end, set()).add(_end(path, is_stage))
-            if is_stage:
-                inside = os.path.join(folder, artifact["properties"]["directoryName"])
-                self.read(inside, begin=path, end=_end(path, is_stage))
-            elif artifact.get("type") == cdk.STACK:
-                self.stacks[path] = _place(key, artifact)
+    def read(self, assembly: str) -> None:
+        """Add an app's manifest, and those of its stages."""
+        for stage in cdk.assemblies(assembly):
+            artifacts = stage.manifest.get("artifacts", {})
+            for key, artifact in artifacts.items():
+                path = os.path.join(stage.folder, key)
+                is_stage = artifact.get("type") == cdk.STAGE
+                needs = set(_ends(stage.folder, artifact, artifacts))
+                self.before.setdefault(path, set()).update(needs, (stage.stage,))
+                self.before.setdefault(_end(stage.stage, True), set()).add(_end(path, is_stage))
+                if artifact.get("type") == cdk.STACK:
+                    self.stacks[path] = _place(key, artifact)
 
 
 def _ends(folder: str, artifact: Mapping[str, Any], artifacts: Mapping[str, Any]) -> Iterator[str]:
