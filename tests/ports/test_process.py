@@ -1,6 +1,7 @@
 """Other programs: where they are looked for, what they know, and how their output comes."""
 
 import os
+import selectors
 import sys
 import threading
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.ports import process
-from toolkit.ports.process import StreamedProgram
+from toolkit.ports.process import LineProgram, StreamedProgram
 
 PYTHON = [sys.executable, "-S", "-c"]
 
@@ -202,3 +203,23 @@ def test_a_program_that_cannot_be_started_is_a_failed_one(tmp_path: Path) -> Non
     assert (
         process.run(["/bin/true"], str(tmp_path / "gone"), process.child_environment()).code == 127
     )
+
+
+@pytest.mark.real_time
+def test_the_last_words_of_a_program_that_ends_right_after_a_look_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select, looked = selectors.DefaultSelector.select, tmp_path / "looked"
+
+    def late(self: selectors.DefaultSelector, timeout: float | None = None) -> list[object]:
+        ready = select(self, timeout)
+        if not ready and not looked.exists():
+            looked.touch()
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        return list(ready)
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", late)
+    script = "while [ ! -e looked ]; do sleep 0.01; done; sleep 9 & echo why; printf last; exit 3"
+    child = LineProgram(["/bin/sh", "-c", script], str(tmp_path), process.child_environment())
+    assert [line for line in child.lines() if line is not None] == [b"why", b"last"]
+    assert child.code == 3

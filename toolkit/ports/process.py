@@ -150,15 +150,18 @@ class LineProgram:
         """
         output = self._process.stdout
         assert output is not None  # noqa: S101 (for the type checker: it is a pipe)
-        rest = b""
+        rest, wait_s = b"", tick_s
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(output, selectors.EVENT_READ)
                 while True:
-                    if not selector.select(tick_s):
-                        if self._process.poll() is not None:
+                    if not selector.select(wait_s):
+                        if wait_s == 0:
                             break  # a child that it left behind keeps the pipe open
-                        yield None
+                        if self._process.poll() is None:
+                            yield None
+                        else:
+                            wait_s = 0  # it may have written since the look: that is read first
                         continue
                     chunk = os.read(output.fileno(), CHUNK)
                     if not chunk:
