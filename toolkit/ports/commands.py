@@ -1,5 +1,6 @@
 """Programs of the team that rules.toml names: no shell, known variables, a deadline, a log."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from toolkit.formats.redaction import hidden_parts, without
 from toolkit.operations import Job
 from toolkit.ports import files, process
 from toolkit.ports.clock import Clock
+from toolkit.ports.disk import exclusive
 
 LAST = 15
 """So many of the last lines are kept of what a program writes."""
@@ -118,10 +120,10 @@ def job_facts(job: Job) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def start(command: Command) -> process.LineProgram:
+def start(command: Command, kept_open: Sequence[int] = ()) -> process.LineProgram:
     """Start it. Raises Refused where that is not possible: nothing has run then."""
     try:
-        return process.LineProgram(command.argv, command.folder, command.env)
+        return process.LineProgram(command.argv, command.folder, command.env, kept_open=kept_open)
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise Refused(
@@ -166,7 +168,47 @@ def run_well(
     """Start it, and let it run to its end. Raises ProgramFailed unless that is a good one, in time;
     Refused where it cannot be started, and what `check` raises.
     """
-    ended = run(command, start(command), clock, seconds, log, check)
+    _refuse_bad_end(command, run(command, start(command), clock, seconds, log, check))
+
+
+def run_alone(
+    command: Command,
+    cache: str,
+    clock: Clock,
+    seconds: float,
+    log: Callable[[str], None],
+    check: Callable[[], None],
+) -> None:
+    """The same, but never beside the same command in the same folder: they write the same files.
+    One whose toolkit was killed still runs, and is waited for. Raises ProgramFailed also where that
+    one does not end in time, StateDamaged, FileProblem.
+    """
+    until = clock.elapsed() + seconds
+    what = f"an earlier `{join(command.words)}` in the same folder"
+    is_told = False
+
+    def wait() -> None:
+        nonlocal is_told
+        check()
+        if not is_told:
+            log(f"waiting for {what}, which is still running")
+            is_told = True
+        if clock.elapsed() >= until:
+            raise ProgramFailed(program=command.words[0], reason=f"{what} is still running")
+
+    with exclusive(_lock_path(command, cache), wait) as lock:
+        program = start(command, (lock,))
+        left_s = until - clock.elapsed()
+        _refuse_bad_end(command, run(command, program, clock, left_s, log, check))
+
+
+def _lock_path(command: Command, cache: str) -> str:
+    parts = (os.path.realpath(command.folder), *command.words)
+    name = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return os.path.join(files.own_cache(cache, "builds"), f"{name}.lock")
+
+
+def _refuse_bad_end(command: Command, ended: Ended) -> None:
     if ended.code == 0:
         return
     reason = f"`{join(command.words)}` {describe(ended)}"

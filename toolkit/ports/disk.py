@@ -132,9 +132,10 @@ def file_error(path: str, error: OSError) -> FileProblem | StateDamaged:
 
 
 @contextmanager
-def exclusive(path: str, attend: Callable[[], None] | None = None) -> Iterator[None]:
+def exclusive(path: str, attend: Callable[[], None] | None = None) -> Iterator[int]:
     """Hold a file's lock, which the system frees however this process ends, and wait for others to
-    do so. `attend` is called again and again meanwhile, and may raise. Raises StateDamaged,
+    do so. `attend` is called again and again meanwhile, and may raise. Yields the descriptor: a
+    child that inherits it holds the lock if this process is killed. Raises StateDamaged,
     FileProblem.
     """
     descriptor = open_state(path, os.O_RDWR | os.O_CREAT)
@@ -144,7 +145,7 @@ def exclusive(path: str, attend: Callable[[], None] | None = None) -> Iterator[N
             if attend:
                 attend()
             time.sleep(LOCK_LOOK_S)
-        yield
+        yield descriptor
     finally:
         unlock(descriptor)
 

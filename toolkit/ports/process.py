@@ -111,11 +111,17 @@ class StreamedProgram:
 
 class LineProgram:
     """A started program whose output and complaints come line by line, together. It is in a session
-    of its own, which `stop` ends.
+    of its own, which `stop` ends. The descriptors in `kept_open` stay open in it: a lock that it
+    holds outlives this process.
     """
 
     def __init__(
-        self, argv: Sequence[str], folder: str, env: Mapping[str, str], stdin: bytes | None = None
+        self,
+        argv: Sequence[str],
+        folder: str,
+        env: Mapping[str, str],
+        stdin: bytes | None = None,
+        kept_open: Sequence[int] = (),
     ) -> None:
         self._command, self._began = (argv, folder), debug.now()
         debug.program_started(argv, folder)
@@ -127,6 +133,7 @@ class LineProgram:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=kept_open,
         )
         self.code: int | None = None
         if self._process.stdin is not None:

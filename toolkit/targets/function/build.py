@@ -26,4 +26,5 @@ def run(job: Job, ports: Ports, report: Report) -> None:
     """
     command = find(job, ports.root)
     report.phase(f"running {shlex.join(job.settings.build.command)}")
-    commands.run_well(command, ports.clock, job.deadline_s, report.log, report.check)
+    clock, deadline_s = ports.clock, job.deadline_s
+    commands.run_alone(command, ports.cache, clock, deadline_s, report.log, report.check)

@@ -135,7 +135,14 @@ class _SiteDeploy:
             command = build.find(self.job, inputs, self.ports.root)
             self.report.phase(f"running {build.words(self.job)}")
             clock, deadline_s = self.ports.clock, self.job.deadline_s
-            commands.run_well(command, clock, deadline_s, self.report.log, self.report.check)
+            commands.run_alone(
+                command,
+                self.ports.cache,
+                clock,
+                deadline_s,
+                self.report.log,
+                self.report.check,
+            )
         self.report.phase(f"reading {settings.source}")
         return state.prepare_deploy(
             self.job, self.ports, contents, inputs.digest, self.report.check
