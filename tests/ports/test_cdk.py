@@ -17,7 +17,7 @@ import pytest
 from tests.support.run import ROOT
 from toolkit.errors import FileProblem, ProgramFailed, Refused, Stopped
 from toolkit.operations import Location
-from toolkit.ports import cdk, process
+from toolkit.ports import cdk, cdk_assembly, process
 from toolkit.show.advice import sentence
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -131,8 +131,10 @@ class CdkProject:
     def synth(self, attend: Any = lambda: None, **context: str) -> str:
         return cdk.synthesized(self.app(**context), str(self.cache), AppLog(self.lines, attend))
 
-    def artifact(self, name: str = "Shop", **context: str) -> cdk.StackArtifact:
-        return cdk.artifact(self.synth(**context), name, ACCOUNT, REGION, cdk.is_strict(self.app()))
+    def artifact(self, name: str = "Shop", **context: str) -> cdk_assembly.StackArtifact:
+        return cdk_assembly.artifact(
+            self.synth(**context), name, ACCOUNT, REGION, cdk.is_strict(self.app())
+        )
 
     def runs(self) -> int:
         """How often the app was started."""
@@ -307,9 +309,9 @@ def test_an_error_about_another_stack_does_not_refuse_this_one(
         "dependencies": ["Other"],
     }
     (assembly / "manifest.json").write_text(json.dumps({"artifacts": {**document, "Shop": mine}}))
-    assert cdk.artifact(str(assembly), "Shop", ACCOUNT, REGION).name == "Shop"
+    assert cdk_assembly.artifact(str(assembly), "Shop", ACCOUNT, REGION).name == "Shop"
     with pytest.raises(Refused, match="/Other: bad"):
-        cdk.artifact(str(assembly), "Other", ACCOUNT, REGION)
+        cdk_assembly.artifact(str(assembly), "Other", ACCOUNT, REGION)
 
 
 # --- the environment of an app
@@ -611,7 +613,7 @@ def test_a_stack_of_another_place_is_refused(app: CdkProject, location: str) -> 
 
 def packed(folder: Path) -> bytes:
     body = io.BytesIO()
-    cdk.pack(cdk.CdkAsset("code", str(folder), "zip", "b", "k"), body)
+    cdk.pack(cdk_assembly.CdkAsset("code", str(folder), "zip", "b", "k"), body)
     return body.getvalue()
 
 
@@ -643,7 +645,7 @@ def test_a_link_that_leaves_an_asset_is_refused(tmp_path: Path, target: str) -> 
 def test_a_file_is_uploaded_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text("{}")
     body = io.BytesIO()
-    cdk.pack(cdk.CdkAsset("t", str(tmp_path / "t.json"), "file", "b", "k"), body)
+    cdk.pack(cdk_assembly.CdkAsset("t", str(tmp_path / "t.json"), "file", "b", "k"), body)
     assert body.getvalue() == b"{}"
 
 
@@ -670,7 +672,7 @@ def test_the_example_is_the_same_by_the_cli_and_without_it(
         assembly = cdk.synthesized(app, str(tmp_path / "cache"), cdk.SilentLog())
         actual.append(
             [
-                cdk.artifact(assembly, f"CarRental{name}Stack-prod", ACCOUNT, REGION)
+                cdk_assembly.artifact(assembly, f"CarRental{name}Stack-prod", ACCOUNT, REGION)
                 for name in ("Network", "Api", "Fargate")
             ]
         )
@@ -722,9 +724,9 @@ def test_the_real_cdk_refuses_and_fails_as_it_says_itself(
     for package in ("aws-cdk-lib", "constructs"):
         (folder / "node_modules" / package).symlink_to(f"{REAL}/node_modules/{package}")
 
-    def artifact(name: str, mode: str) -> cdk.StackArtifact:
+    def artifact(name: str, mode: str) -> cdk_assembly.StackArtifact:
         app = cdk.CdkApp(str(tmp_path / "repo"), "cdk", Location(), ACCOUNT, REGION, {"mode": mode})
-        return cdk.artifact(
+        return cdk_assembly.artifact(
             cdk.synthesized(app, str(tmp_path / "cache"), cdk.SilentLog()), name, ACCOUNT, REGION
         )
 

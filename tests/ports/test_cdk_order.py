@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from toolkit.errors import FileProblem
-from toolkit.ports import cdk
+from toolkit.ports import cdk_assembly
 from toolkit.ports.cdk_order import StackPlace, stacks_before
 
 ANYWHERE = "aws://unknown-account/unknown-region"
@@ -101,7 +101,7 @@ def test_a_stage_outside_of_its_assembly_is_an_error(tmp_path: Path, folder: str
     with pytest.raises(FileProblem, match="outside of it"):
         stacks_before(assembly, "A")
     with pytest.raises(FileProblem, match="outside of it"):
-        cdk.artifact(assembly, "A", "111111111111", "eu-west-1")
+        cdk_assembly.artifact(assembly, "A", "111111111111", "eu-west-1")
 
 
 def test_two_stages_in_one_folder_are_an_error_and_read_once(tmp_path: Path) -> None:
@@ -114,7 +114,9 @@ def test_two_stages_in_one_folder_are_an_error_and_read_once(tmp_path: Path) -> 
         stacks_before(str(tmp_path), "Net")
 
 
-@pytest.mark.parametrize(("depth", "is_read"), [(cdk.DEEPEST, True), (cdk.DEEPEST + 1, False)])
+@pytest.mark.parametrize(
+    ("depth", "is_read"), [(cdk_assembly.DEEPEST, True), (cdk_assembly.DEEPEST + 1, False)]
+)
 def test_stages_in_stages_are_read_up_to_a_limit(tmp_path: Path, depth: int, is_read: bool) -> None:
     folder = tmp_path
     for _ in range(depth):
@@ -130,12 +132,12 @@ def test_stages_in_stages_are_read_up_to_a_limit(tmp_path: Path, depth: int, is_
 
 MALFORMED: dict[str, Any] = {
     "a text": "text",
-    "no properties": {"type": cdk.STAGE},
-    "null for properties": {"type": cdk.STACK, "properties": None},
-    "a list for a name": {"type": cdk.STACK, "properties": {"stackName": ["x"]}},
-    "a number for dependencies": {"type": cdk.STACK, "dependencies": 5},
-    "a list in dependencies": {"type": cdk.STACK, "dependencies": [["x"]]},
-    "a list for an address": {"type": cdk.STACK, "environment": ["aws://x/y"]},
+    "no properties": {"type": cdk_assembly.STAGE},
+    "null for properties": {"type": cdk_assembly.STACK, "properties": None},
+    "a list for a name": {"type": cdk_assembly.STACK, "properties": {"stackName": ["x"]}},
+    "a number for dependencies": {"type": cdk_assembly.STACK, "dependencies": 5},
+    "a list in dependencies": {"type": cdk_assembly.STACK, "dependencies": [["x"]]},
+    "a list for an address": {"type": cdk_assembly.STACK, "environment": ["aws://x/y"]},
 }
 
 
@@ -145,7 +147,7 @@ def test_a_manifest_that_the_cdk_would_not_write_is_an_error(tmp_path: Path, cas
     with pytest.raises(FileProblem, match=r"manifest\.json"):
         stacks_before(assembly, "A")
     with pytest.raises(FileProblem, match=r"manifest\.json"):
-        cdk.artifact(assembly, "A", "111111111111", "eu-west-1")
+        cdk_assembly.artifact(assembly, "A", "111111111111", "eu-west-1")
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"artifacts": ["x"]}', '{"missing": {"key": 1}}'])
@@ -170,7 +172,7 @@ def test_an_asset_manifest_that_the_cdk_would_not_write_is_an_error(
     assembly = write(tmp_path, A=stack("Some.assets"))
     (tmp_path / "a.json").write_text(json.dumps(ASSETS[case]))
     with pytest.raises(FileProblem, match=r"a\.json"):
-        cdk.artifact(assembly, "A", "111111111111", "eu-west-1")
+        cdk_assembly.artifact(assembly, "A", "111111111111", "eu-west-1")
 
 
 @pytest.mark.parametrize("name", ["templateFile", "file", "additionalMetadataFile"])
@@ -186,4 +188,4 @@ def test_a_file_of_a_stack_outside_of_the_assembly_is_an_error(tmp_path: Path, n
     for inside in ("t.json", "a.json", "m.json"):
         (tmp_path / "assembly" / inside).write_text("{}")
     with pytest.raises(FileProblem, match=r"beside\.json.*outside"):
-        cdk.artifact(assembly, "A", "111111111111", "eu-west-1")
+        cdk_assembly.artifact(assembly, "A", "111111111111", "eu-west-1")

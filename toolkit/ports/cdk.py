@@ -16,20 +16,19 @@ import stat
 import time
 import zipfile
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol
 
-import msgspec
 from msgspec import Struct
 
 from toolkit.advice import ShellCommand
-from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
+from toolkit.errors import FileProblem, ProgramFailed, Refused
 from toolkit.operations import Location
 from toolkit.ports import causes, cdk_environment, cdk_packages, process
-from toolkit.ports.aws.names import partition, suffix
+from toolkit.ports.cdk_assembly import CdkAsset
 from toolkit.ports.disk import exclusive, write
-from toolkit.ports.files import is_inside, own_cache, read, within
+from toolkit.ports.files import own_cache, read, within
 
 CLI = "npm install --save-dev aws-cdk@2.1148.1"
 SCHEME = "2"
@@ -38,15 +37,8 @@ MOST_LINES = 400
 CODE = "code"
 """How the code of a plain template is packed: like a folder of a CDK app, without NO_CODE."""
 NO_CODE = frozenset((".git", "__pycache__", ".aws-sam", ".DS_Store"))
-USUAL_QUALIFIER = "hnb659fds"
-"""The qualifier of `cdk bootstrap` by default."""
 UNUSED_S = 24 * 3600
 """An assembly that was not used for this long is deleted by the next synth."""
-
-STACK, STAGE = "aws:cloudformation:stack", "cdk:cloud-assembly"
-"""The types of a stack, and of a stage, which is an assembly inside another."""
-DEEPEST = 30
-"""How deep stages may lie in each other: the CDK's own apps have two or three."""
 _IGNORED = frozenset(
     (".git", "__pycache__", "cdk.out", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 )
@@ -82,8 +74,6 @@ _TRUE_BY_DEFAULT = {
     "versionReporting": "aws:cdk:version-reporting",
 }
 """Settings of cdk.json, and the context key under which the CLI passes them to an app."""
-
-Shape = TypeVar("Shape")
 
 
 class SynthOptions(StrEnum):
@@ -131,145 +121,6 @@ class CdkApp(Struct, frozen=True):
         return os.path.join(self.root, self.folder)
 
 
-class CdkAsset(Struct, frozen=True):
-    """A file or folder that the template needs in a bucket. `path` is absolute; a folder is
-    zipped.
-    """
-
-    name: str
-    path: str
-    packaging: str
-    bucket: str
-    key: str
-    text: str = ""
-    """The content, where it is not a file: a template."""
-
-
-class StackArtifact(Struct, frozen=True):
-    """One stack of an assembly. `template` is its text, and `stored` where it would lie in S3."""
-
-    name: str
-    template: str
-    stored: tuple[str, str] | None
-    assets: tuple[CdkAsset, ...]
-    role: str | None
-    tags: Mapping[str, str]
-    parameters: Mapping[str, str]
-    protected: bool
-    bootstrap: tuple[str, int] | None
-    """The parameter that holds the bootstrap's version, and the version that is needed."""
-    warnings: tuple[str, ...] = ()
-    """The app's warnings about this stack."""
-
-
-class _Properties(Struct, frozen=True, rename="camel"):
-    """What an artifact's properties have to be like, as far as they are used."""
-
-    directory_name: str | None = None
-    file: str | None = None
-    template_file: str | None = None
-    stack_name: str | None = None
-    stack_template_asset_object_url: str = ""
-    cloud_formation_execution_role_arn: str | None = None
-    requires_bootstrap_stack_version: int | None = None
-    bootstrap_stack_version_ssm_parameter: str | None = None
-    tags: dict[str, str] | None = None
-    parameters: dict[str, str] | None = None
-
-
-class _Artifact(Struct, frozen=True, rename="camel"):
-    """What an artifact has to be like, as far as it is used."""
-
-    type: str = ""
-    environment: str = ""
-    properties: _Properties = _Properties()
-    dependencies: tuple[str, ...] = ()
-    metadata: dict[str, Any] | None = None
-    additional_metadata_file: str | None = None
-
-
-class _Manifest(Struct, frozen=True):
-    """What manifest.json has to be like, as far as it is used."""
-
-    artifacts: dict[str, _Artifact] = {}
-    missing: list[dict[str, Any]] | None = None
-
-
-class _Destination(Struct, frozen=True, rename="camel"):
-    """Where an asset goes."""
-
-    bucket_name: str
-    object_key: str
-
-
-class _Source(Struct, frozen=True):
-    """What an asset is made from: a path, or a program that prints one."""
-
-    path: str | None = None
-    packaging: str = "file"
-    executable: Any = None
-
-
-class _FileAsset(Struct, frozen=True, rename="camel"):
-    """A file or folder of an asset manifest."""
-
-    source: _Source
-    destinations: dict[str, _Destination] = {}
-    display_name: str | None = None
-
-
-class _ImageAsset(Struct, frozen=True, rename="camel"):
-    """An image of an asset manifest."""
-
-    display_name: str | None = None
-
-
-class _AssetManifest(Struct, frozen=True, rename="camel"):
-    """The assets of a stack."""
-
-    files: dict[str, _FileAsset] = {}
-    docker_images: dict[str, _ImageAsset] = {}
-
-
-class StageAssembly(Struct, frozen=True):
-    """An app's assembly, or that of a stage in it: its folder, its manifest, the path of the
-    stage's artifact (empty for the app's own), and the remarks about the stages around it.
-    """
-
-    folder: str
-    manifest: Mapping[str, Any]
-    stage: str
-    remarks: list["Remark"]
-
-
-class _StackEntry(Struct, frozen=True):
-    """A stack in a manifest. `remarks` are those about the stages around it."""
-
-    folder: str
-    manifest: Mapping[str, Any]
-    entry: Mapping[str, Any]
-    remarks: list["Remark"]
-
-    def dependencies(self) -> Iterator[Mapping[str, Any]]:
-        """The artifacts that it depends on."""
-        for name in self.entry.get("dependencies", ()):
-            yield self.manifest["artifacts"].get(name, {})
-
-
-class Level(StrEnum):
-    """The kind of a remark that an app makes about a construct, as in its metadata."""
-
-    WARNING = "aws:cdk:warning"
-    ERROR = "aws:cdk:error"
-
-
-class Remark(Struct, frozen=True):
-    """A remark of an app about one of its constructs."""
-
-    level: Level
-    text: str
-
-
 def synthesized(app: CdkApp, cache: str, log: SynthLog) -> str:
     """The folder of the app's assembly, from the cache if nothing has changed. Raises Refused,
     FileProblem, ProgramFailed, and what `log` raises.
@@ -306,78 +157,9 @@ def synthesized(app: CdkApp, cache: str, log: SynthLog) -> str:
     return assembly
 
 
-def artifact(
-    assembly: str, name: str, account: str, region: str, strict: bool = False
-) -> StackArtifact:
-    """The stack of an assembly that has this name. Raises FileProblem, Refused: also for an error
-    that the app notes about the stack, with `strict` for a warning.
-    """
-    stacks: dict[str, _StackEntry] = {}
-    for stage in assemblies(assembly):
-        _refuse_lookups(stage.manifest)
-        for key, entry in stage.manifest.get("artifacts", {}).items():
-            if entry.get("type") == STACK:
-                stack_name = entry.get("properties", {}).get("stackName") or key
-                stacks[stack_name] = _StackEntry(stage.folder, stage.manifest, entry, stage.remarks)
-    if name not in stacks:
-        raise Refused(
-            f"the CDK app has no stack {name}",
-            f"it has {', '.join(sorted(stacks)) or 'none'}; correct `stack` or `context`",
-        )
-    stack = stacks[name]
-    remarks = [*stack.remarks, *_remarks(stack.folder, stack.entry)]
-    for dependency in stack.dependencies():
-        if dependency.get("type") != STACK:  # another stack's remarks are about its own deploy
-            remarks += _remarks(stack.folder, dependency)
-    _refuse_remarks(name, remarks, strict)
-    _refuse_other_location(name, stack.entry, account, region)
-    warnings = [remark.text for remark in remarks if remark.level is Level.WARNING]
-    return _artifact(name, stack, account, region, tuple(dict.fromkeys(warnings)))
-
-
 def is_strict(app: CdkApp) -> bool:
     """Whether cdk.json says that a warning is as bad as an error. Raises FileProblem."""
     return _settings(app.path).get("strict") is True
-
-
-def _remarks(folder: str, artifact: Mapping[str, Any]) -> list[Remark]:
-    """The remarks in an artifact's metadata, which is in the manifest, or since 2025 in a file
-    beside it.
-    """
-    metadata: list[tuple[str, Any]] = list((artifact.get("metadata") or {}).items())
-    file = artifact.get("additionalMetadataFile")
-    if file:
-        metadata += _json(_inside(folder, file)).items()
-    remarks = []
-    for path, entries in metadata:
-        if not isinstance(entries, list):
-            continue
-        for entry in entries:
-            if not isinstance(entry, dict) or entry.get("type") not in list(Level):
-                continue
-            text = entry.get("data")
-            if not isinstance(text, str):
-                text = json.dumps(text, sort_keys=True)
-            remarks.append(Remark(Level(entry["type"]), f"{path}: {' '.join(text.split())}"))
-    return remarks
-
-
-def _refuse_remarks(name: str, remarks: Sequence[Remark], strict: bool) -> None:
-    """Raises Refused with all errors that the app notes about a stack, with `strict` also for
-    warnings.
-    """
-    bad = list(dict.fromkeys(remark.text for remark in remarks if remark.level is Level.ERROR))
-    if bad:
-        raise Refused(
-            f"the CDK app says that {name} must not be deployed: {'; '.join(bad)}",
-            "fix what it says, then deploy again",
-        )
-    warned = list(dict.fromkeys(remark.text for remark in remarks))
-    if strict and warned:
-        raise Refused(
-            f"the CDK app warns about {name}, and cdk.json is `strict`: {'; '.join(warned)}",
-            "fix what it says, then deploy again",
-        )
 
 
 def pack(asset: CdkAsset, into: BinaryIO) -> None:
@@ -804,219 +586,3 @@ def _prune(cache_folder: str) -> None:
                 shutil.rmtree(path, ignore_errors=True)
         except OSError:
             continue
-
-
-def assemblies(assembly: str) -> Iterator[StageAssembly]:
-    """An app's assembly and those of the stages in it, each after the one around it. Raises
-    FileProblem, also where two stages have one folder: the CDK gives each its own.
-    """
-    seen: set[str] = set()
-    waiting: list[tuple[int, str, str, list[Remark]]] = [(0, assembly, "", [])]
-    while waiting:
-        depth, folder, stage, outer = waiting.pop()
-        real = os.path.realpath(folder)
-        if depth > DEEPEST:
-            raise FileProblem(path=folder, reason=f"it is inside more than {DEEPEST} stages")
-        if real in seen:
-            raise FileProblem(path=folder, reason="it is the folder of two stages")
-        seen.add(real)
-        manifest = _manifest(folder)
-        yield StageAssembly(folder, manifest, stage, outer)
-        stages: list[tuple[int, str, str, list[Remark]]] = []
-        for key, artifact in manifest.get("artifacts", {}).items():
-            if artifact.get("type") == STAGE:
-                inside = _inside(folder, _property(folder, artifact, "directoryName"))
-                remarks = [*outer, *_remarks(folder, artifact)]
-                stages.append((depth + 1, inside, os.path.join(folder, key), remarks))
-        waiting += reversed(stages)
-
-
-def _manifest(assembly: str) -> dict[str, Any]:
-    """What an assembly consists of, with the types that the CDK writes. Raises FileProblem."""
-    path = os.path.join(assembly, "manifest.json")
-    manifest = _json(path)
-    _converted(manifest, _Manifest, path)
-    return manifest
-
-
-def _converted(document: Mapping[str, Any], shape: type[Shape], path: str) -> Shape:
-    """The content of a file as a struct. Raises FileProblem."""
-    try:
-        return msgspec.convert(document, shape)
-    except msgspec.ValidationError as problem:
-        raise FileProblem(path=path, reason=f"it is not as the CDK writes it: {problem}") from None
-
-
-def _property(folder: str, artifact: Mapping[str, Any], name: str) -> str:
-    """A property that an artifact of its type always has. Raises FileProblem."""
-    value: str | None = artifact.get("properties", {}).get(name)
-    if value is None:
-        path = os.path.join(folder, "manifest.json")
-        raise FileProblem(path=path, reason=f"an artifact in it has no {name}")
-    return value
-
-
-def _json(path: str) -> dict[str, Any]:
-    try:
-        document = json.loads(read(path))
-    except (ValueError, RecursionError):
-        raise FileProblem(path=path, reason="it is not JSON") from None
-    if not isinstance(document, dict):
-        raise FileProblem(path=path, reason="it is not a JSON object")
-    return document
-
-
-def _inside(folder: str, name: str) -> str:
-    """The path of what an assembly names in its folder. Raises FileProblem."""
-    path = _existing(folder, name)
-    if not is_inside(path, folder):
-        raise FileProblem(path=path, reason="the assembly names it, but it is outside of it")
-    return path
-
-
-def _existing(folder: str, name: str) -> str:
-    """The path of an asset: one of a stage lies in the app's assembly, and one that was not staged
-    has an absolute path. Raises FileProblem if nothing is there.
-    """
-    path = os.path.join(folder, name)  # which is the name itself if that is absolute
-    if not os.path.exists(path):
-        raise FileProblem(path=path, reason="the assembly names it, but it does not exist")
-    return path
-
-
-_BY_CLI = "deploy it with the CDK's own CLI:"
-
-
-def _refuse_lookups(manifest: Mapping[str, Any]) -> None:
-    missing = [str(lookup.get("key")) for lookup in manifest.get("missing") or ()]
-    if missing:
-        raise Refused(
-            f"the CDK app has to look up {', '.join(missing)}",
-            (
-                "run",
-                ShellCommand("npx cdk synth"),
-                "once with credentials, and commit cdk.context.json",
-            ),
-        )
-
-
-def _refuse_other_location(name: str, stack: Mapping[str, Any], account: str, region: str) -> None:
-    parts = str(stack.get("environment", "")).removeprefix("aws://").split("/")
-    if len(parts) != 2:
-        return
-    if parts[0] not in ("unknown-account", account) or parts[1] not in ("unknown-region", region):
-        raise Refused(
-            f"the CDK app puts stack {name} into account {parts[0]}, region {parts[1]}, not into"
-            f" {account}, {region}",
-            "correct `env` in the app, or the environment in rules.toml",
-        )
-
-
-def _artifact(
-    name: str, stack: _StackEntry, account: str, region: str, warnings: tuple[str, ...]
-) -> StackArtifact:
-    properties = stack.entry.get("properties", {})
-
-    def filled(text: str) -> str:
-        return placed(text, account, region)
-
-    assets: list[CdkAsset] = []
-    images: list[str] = []
-    for dependency in stack.dependencies():
-        if dependency.get("type") == "cdk:asset-manifest":
-            path = _inside(stack.folder, _property(stack.folder, dependency, "file"))
-            manifest = _converted(_json(path), _AssetManifest, path)
-            for key, image in manifest.docker_images.items():
-                images.append(image.display_name or key)
-            assets += _assets(stack.folder, manifest, filled)
-    if images:
-        raise Refused(
-            f"stack {name} builds the image {', '.join(images)}, which toolkit does not do for a"
-            " stack",
-            (_BY_CLI, ShellCommand("npx cdk deploy", (name,))),
-        )
-    template = _inside(stack.folder, _property(stack.folder, stack.entry, "templateFile"))
-    stored = _stored(filled(properties.get("stackTemplateAssetObjectUrl", "")))
-    role = properties.get("cloudFormationExecutionRoleArn")
-    version = properties.get("requiresBootstrapStackVersion")
-    parameter = properties.get("bootstrapStackVersionSsmParameter")
-    return StackArtifact(
-        name=name,
-        template=read(template).decode("utf-8", "replace"),
-        stored=stored,
-        assets=tuple(asset for asset in assets if (asset.bucket, asset.key) != stored),
-        role=filled(role) if role else None,
-        tags=properties.get("tags") or {},
-        parameters=properties.get("parameters") or {},
-        protected=bool(properties.get("terminationProtection")),
-        bootstrap=(str(parameter), int(version)) if version and parameter else None,
-        warnings=warnings,
-    )
-
-
-def _assets(folder: str, manifest: _AssetManifest, filled: Callable[[str], str]) -> list[CdkAsset]:
-    assets = []
-    for key, file in manifest.files.items():
-        if file.source.executable is not None or file.source.path is None:
-            raise Refused(
-                f"asset {key} is made by a program of its own",
-                (_BY_CLI, ShellCommand("npx cdk deploy")),
-            )
-        path = _existing(folder, file.source.path)
-        for location in file.destinations.values():
-            assets.append(
-                CdkAsset(
-                    file.display_name or key,
-                    path,
-                    file.source.packaging,
-                    filled(location.bucket_name),
-                    filled(location.object_key),
-                )
-            )
-    return assets
-
-
-def _stored(address: str) -> tuple[str, str] | None:
-    """Bucket and key of an s3:// address."""
-    parts = re.fullmatch(r"s3://([^/]+)/(.+)", address)
-    return (parts[1], parts[2]) if parts else None
-
-
-def placed(text: str, account: str, region: str) -> str:
-    """A name of the assembly with account, region and partition filled in."""
-    values = {
-        "AWS::AccountId": account,
-        "AWS::Region": region,
-        "AWS::Partition": partition(region),
-        "AWS::URLSuffix": suffix(region),
-    }
-    for name, value in values.items():
-        text = text.replace(f"${{{name}}}", value)
-    return text
-
-
-def not_bootstrapped(
-    account: str, region: str, profile: str | None = None, parameter: str = ""
-) -> Missing:
-    """The error for an account and region without `cdk bootstrap`. `parameter` is the name of the
-    one that an app requires, which contains the qualifier.
-    """
-    return Missing(
-        ("run:", bootstrap_command(account, region, profile, parameter)),
-        what="CDK bootstrap",
-        name=f"in account {account}",
-        where=f", {region}",
-    )
-
-
-def bootstrap_command(
-    account: str, region: str, profile: str | None = None, parameter: str = ""
-) -> ShellCommand:
-    """The command that prepares an account and region for an app."""
-    words = [f"aws://{account}/{region}"]
-    match = re.fullmatch(r"/cdk-bootstrap/([A-Za-z0-9_-]{1,10})/version", parameter)
-    if match and match[1] != USUAL_QUALIFIER:
-        words += ["--qualifier", match[1], "--toolkit-stack-name", f"CDKToolkit-{match[1]}"]
-    if profile:
-        words += ["--profile", profile]
-    return ShellCommand("npx cdk bootstrap", tuple(words))

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.ports import cdk
+from toolkit.ports import cdk_assembly
 
 
 class StackPlace(Struct, frozen=True):
@@ -50,22 +50,22 @@ class _AssemblyGraph:
 
     def read(self, assembly: str) -> None:
         """Add an app's manifest, and those of its stages."""
-        for stage in cdk.assemblies(assembly):
+        for stage in cdk_assembly.assemblies(assembly):
             artifacts = stage.manifest.get("artifacts", {})
             for key, artifact in artifacts.items():
                 path = os.path.join(stage.folder, key)
-                is_stage = artifact.get("type") == cdk.STAGE
+                is_stage = artifact.get("type") == cdk_assembly.STAGE
                 needs = set(_ends(stage.folder, artifact, artifacts))
                 self.before.setdefault(path, set()).update(needs, (stage.stage,))
                 self.before.setdefault(_end(stage.stage, True), set()).add(_end(path, is_stage))
-                if artifact.get("type") == cdk.STACK:
+                if artifact.get("type") == cdk_assembly.STACK:
                     self.stacks[path] = _place(key, artifact)
 
 
 def _ends(folder: str, artifact: Mapping[str, Any], artifacts: Mapping[str, Any]) -> Iterator[str]:
     """What the artifacts that one depends on are done with."""
     for name in artifact.get("dependencies", ()):
-        is_stage = artifacts.get(name, {}).get("type") == cdk.STAGE
+        is_stage = artifacts.get(name, {}).get("type") == cdk_assembly.STAGE
         yield _end(os.path.join(folder, name), is_stage)
 
 

@@ -22,7 +22,7 @@ from toolkit.errors import FileProblem, NoTemplate, Refused
 from toolkit.formats import toml
 from toolkit.formats.documents import as_mapping
 from toolkit.formats.template import Document, Path, read_template
-from toolkit.ports import cdk, files
+from toolkit.ports import cdk, cdk_assembly, files
 from toolkit.targets.stack import template as templates
 
 DEEPEST = 10
@@ -123,7 +123,7 @@ class PackagedTemplate(Struct, frozen=True):
     """A template that names no local file any more, and what has to lie in its bucket for it."""
 
     text: str
-    assets: tuple[cdk.CdkAsset, ...]
+    assets: tuple[cdk_assembly.CdkAsset, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -198,7 +198,7 @@ class _Packager:
         """A template whose local values are known. `outer` are the templates that it is nested in,
         and itself.
         """
-        assets: list[cdk.CdkAsset] = []
+        assets: list[cdk_assembly.CdkAsset] = []
         values: dict[Path, Any] = {}
         for local in named:
             path = _path_inside(self._root, template, local)
@@ -218,7 +218,7 @@ class _Packager:
 
     def _nested(
         self, template: str, local: LocalReference, outer: tuple[str, ...]
-    ) -> list[cdk.CdkAsset]:
+    ) -> list[cdk_assembly.CdkAsset]:
         """The assets of a nested template; its own text is the last of them."""
         # A template that nests itself would be packaged for ever.
         if template in outer or len(outer) == DEEPEST:
@@ -235,15 +235,15 @@ class _Packager:
         key = f"{self._bucket.prefix}templates/{digest}.template"
         return [
             *inner.assets,
-            cdk.CdkAsset(local.label, "", "text", self._bucket.name, key, inner.text),
+            cdk_assembly.CdkAsset(local.label, "", "text", self._bucket.name, key, inner.text),
         ]
 
-    def _asset(self, local: LocalReference, path: str) -> cdk.CdkAsset:
+    def _asset(self, local: LocalReference, path: str) -> cdk_assembly.CdkAsset:
         if os.path.isdir(path) or (local.spec.zipped and not zipfile.is_zipfile(path)):
             key = f"{self._bucket.prefix}artifacts/{cdk.content(path)}.zip"
-            return cdk.CdkAsset(local.label, path, cdk.CODE, self._bucket.name, key)
+            return cdk_assembly.CdkAsset(local.label, path, cdk.CODE, self._bucket.name, key)
         key = f"{self._bucket.prefix}artifacts/{_digest(path)}{os.path.splitext(path)[1]}"
-        return cdk.CdkAsset(local.label, path, "file", self._bucket.name, key)
+        return cdk_assembly.CdkAsset(local.label, path, "file", self._bucket.name, key)
 
 
 def _local_references(parsed: Document) -> Iterator[LocalReference]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from toolkit.errors import CloudError, Missing, NoTemplate, Refused, Unexpected
 from toolkit.operations import Job
-from toolkit.ports import cdk, cdk_order, files
+from toolkit.ports import cdk, cdk_assembly, cdk_order, files
 from toolkit.ports.aws.client import Aws, same_account
 from toolkit.ports.aws.names import suffix
 from toolkit.ports.ports import Ports
@@ -40,8 +40,8 @@ class ChangeSetSource(Struct, frozen=True):
     tags: Mapping[str, str]
     role: str | None
     protected: bool
-    assets: tuple[cdk.CdkAsset, ...]
-    stored: cdk.CdkAsset | None
+    assets: tuple[cdk_assembly.CdkAsset, ...]
+    stored: cdk_assembly.CdkAsset | None
     warnings: tuple[str, ...] = ()
     """What a person has to know of it before it is deployed."""
     before: tuple[cdk_order.StackPlace, ...] = ()
@@ -85,7 +85,7 @@ def _from_cdk(
         ports.root, settings.cdk, job.location, account, region, settings.context, settings.pass_env
     )
     assembly = cdk.synthesized(app, ports.cache, log)
-    artifact = cdk.artifact(assembly, stack_name(job), account, region, cdk.is_strict(app))
+    artifact = cdk_assembly.artifact(assembly, stack_name(job), account, region, cdk.is_strict(app))
     _refuse_without_bootstrap(aws, artifact, job, account, region)
     text = artifact.template
     stored = None
@@ -93,7 +93,7 @@ def _from_cdk(
         if artifact.stored is None:
             problem = f"the template of {artifact.name} is too long to be sent"
             raise Refused(problem, "use the CDK's default synthesizer: it stores templates in S3")
-        stored = cdk.CdkAsset("template", "", "text", *artifact.stored, text)
+        stored = cdk_assembly.CdkAsset("template", "", "text", *artifact.stored, text)
     return ChangeSetSource(
         artifact.name,
         account,
@@ -126,7 +126,7 @@ def _from_file(job: Job, ports: Ports, aws: Aws, account: str, region: str) -> C
         bucket = where()
         digest = hashlib.sha256(packaged.text.encode()).hexdigest()
         key = f"{bucket.prefix}templates/{digest}.template"
-        stored = cdk.CdkAsset("template", "", "text", bucket.name, key, packaged.text)
+        stored = cdk_assembly.CdkAsset("template", "", "text", bucket.name, key, packaged.text)
     return ChangeSetSource(
         stack_name(job),
         account,
@@ -184,7 +184,7 @@ def environment_warnings(job: Job, ports: Ports) -> list[str]:
 
 
 def _refuse_without_bootstrap(
-    aws: Aws, artifact: cdk.StackArtifact, job: Job, account: str, region: str
+    aws: Aws, artifact: cdk_assembly.StackArtifact, job: Job, account: str, region: str
 ) -> None:
     """The roles and the bucket that a CDK app counts on are there if the version of their stack
     is.
@@ -196,7 +196,9 @@ def _refuse_without_bootstrap(
         version = int(aws.read("ssm", "get_parameter", Name=parameter)["Parameter"]["Value"])
     except CloudError as problem:
         if problem.aws_code == "ParameterNotFound":
-            raise cdk.not_bootstrapped(account, region, job.location.profile, parameter) from None
+            raise cdk_assembly.not_bootstrapped(
+                account, region, job.location.profile, parameter
+            ) from None
         raise
     except ValueError:
         raise Unexpected(
@@ -206,7 +208,10 @@ def _refuse_without_bootstrap(
         raise Refused(
             f"the CDK bootstrap of account {account} in {region} has version {version}, the app"
             f" needs {required}",
-            ("run:", cdk.bootstrap_command(account, region, job.location.profile, parameter)),
+            (
+                "run:",
+                cdk_assembly.bootstrap_command(account, region, job.location.profile, parameter),
+            ),
         )
 
 
@@ -222,7 +227,7 @@ def artifacts(source: ChangeSetSource) -> dict[str, str]:
     return by_name
 
 
-def missing_assets(aws: Aws, source: ChangeSetSource) -> list[cdk.CdkAsset]:
+def missing_assets(aws: Aws, source: ChangeSetSource) -> list[cdk_assembly.CdkAsset]:
     """What is not in its bucket yet. A key holds its content's digest, so that what is there is
     right. Raises CloudError.
     """
@@ -232,7 +237,7 @@ def missing_assets(aws: Aws, source: ChangeSetSource) -> list[cdk.CdkAsset]:
     return [asset for asset in assets if not _exists(aws, asset, source.account)]
 
 
-def _exists(aws: Aws, asset: cdk.CdkAsset, account: str) -> bool:
+def _exists(aws: Aws, asset: cdk_assembly.CdkAsset, account: str) -> bool:
     try:
         aws.read(
             "s3", "head_object", Bucket=asset.bucket, Key=asset.key, ExpectedBucketOwner=account
@@ -244,7 +249,7 @@ def _exists(aws: Aws, asset: cdk.CdkAsset, account: str) -> bool:
     return True
 
 
-def upload(aws: Aws, source: ChangeSetSource, asset: cdk.CdkAsset, report: Report) -> None:
+def upload(aws: Aws, source: ChangeSetSource, asset: cdk_assembly.CdkAsset, report: Report) -> None:
     """Put one asset into its bucket, if that bucket belongs to the account. Raises CloudError,
     Stopped.
     """
