@@ -1,9 +1,11 @@
 """rules.toml becomes rules, or a list of everything that is wrong with it."""
 
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from itertools import pairwise
@@ -16,6 +18,7 @@ from tests.config.wrong_rules import APP, HEAD, MANUAL, RULE, STACK, WRONG
 from tests.support.repo import RULES
 from tests.support.run import ROOT
 from toolkit import flow
+from toolkit.cli.rules_schema import schema
 from toolkit.config import rules as rules_file
 from toolkit.config.reader import MOST_PROBLEMS
 from toolkit.config.schema import MOST_RULES
@@ -464,3 +467,24 @@ def test_a_circle_is_told_in_the_same_words_every_time() -> None:
         )
         message.add(done.stderr.splitlines()[-1])
     assert len(message) == 1
+
+
+def test_no_pattern_of_a_text_allows_a_line_break_at_its_end() -> None:
+    """Python's `$` is also before a last line break: a header or a path would keep it."""
+    patterns = set(_patterns(schema()))
+    assert len(patterns) > 15
+    open_ended = {text for text in patterns if re.search(r"\$(\||\Z)", text)}
+    assert open_ended == set()
+
+
+def _patterns(part: object) -> Iterator[str]:
+    """The patterns of all values in a JSON Schema. Names of keys have their own check."""
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if key == "pattern" and isinstance(value, str):
+                yield value
+            elif key != "propertyNames":
+                yield from _patterns(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _patterns(value)

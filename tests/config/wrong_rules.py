@@ -70,6 +70,10 @@ WRONG: dict[str, tuple[str, ...]] = {
         HEAD + "[environments.dev]\naccount = 111111111111\n",
         ":3: environments.dev.account: expected text, got a number",
     ),
+    "an account with a line break at its end": (
+        HEAD + '[environments.dev]\nregions = []\naccount = "111111111111\\n"\n',
+        ":4: environments.dev.account: expected the twelve digits of an AWS account, in quotes",
+    ),
     "an account with too few digits": (
         HEAD + '[environments.dev]\nregions = []\naccount = "11111111111"\n',
         ":4: environments.dev.account: expected the twelve digits of an AWS account, in quotes",

@@ -19,7 +19,7 @@ class AwsSettings(base.CheckSettings, frozen=True, kw_only=True):
     aws: Annotated[
         str,
         Meta(
-            pattern=r"^(?:bucket|table|queue|topic|parameter|secret):\S+$",
+            pattern=r"^(?:bucket|table|queue|topic|parameter|secret):\S+$(?!\n)",
             description=(
                 "`bucket:NAME`, `table:NAME`, `queue:NAME`, `topic:NAME`, `parameter:NAME` or"
                 " `secret:NAME`."

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what it takes to ask is not loaded to read rules.toml
 
 Text = Annotated[str, Meta(min_length=1)]
 Captures = Annotated[
-    Mapping[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Text],
+    Mapping[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)")], Text],
     Meta(
         description=(
             "Name -> where in the answer its value is: a JSON path such as `$.token`,"
@@ -35,7 +35,7 @@ FileName = Annotated[
     Meta(
         min_length=1,
         max_length=300,
-        pattern=r"^(?!/)(?!.*(?:^|/)\.{1,2}(?:/|$))(?!.*//)[^\x00-\x1f{}\\]*[^\x00-\x1f{}\\/]$",
+        pattern=r"^(?!/)(?!.*(?:^|/)\.{1,2}(?:/|$))(?!.*//)[^\x00-\x1f{}\\]*[^\x00-\x1f{}\\/]$(?!\n)",
         description="A file, as a path from the folder of rules.toml.",
     ),
 ]

@@ -35,7 +35,7 @@ class CommandCheckSettings(base.CheckSettings, frozen=True, kw_only=True):
     folder: Annotated[
         str,
         Meta(
-            pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]*$",
+            pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]*$(?!\n)",
             description="Where it runs, relative to the folder of rules.toml.",
         ),
     ] = "."

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from toolkit.checks.base import FileName
 from toolkit.errors import ProbeRefused
 
-ContentType = Annotated[str, Meta(pattern=r"^[\w.+-]+/[\w.+-]+(?:; ?[\w.+-]+=[\w.+-]+)*$")]
+ContentType = Annotated[str, Meta(pattern=r"^[\w.+-]+/[\w.+-]+(?:; ?[\w.+-]+=[\w.+-]+)*$(?!\n)")]
 Fields = Mapping[str, str | tuple[str, ...]]
 _TYPES = {
     ".csv": "text/csv",

@@ -20,7 +20,7 @@ class AddressExpectation(Struct, frozen=True, forbid_unknown_fields=True):
 class DnsSettings(base.CheckSettings, frozen=True, kw_only=True):
     """A host name that has to resolve."""
 
-    dns: Annotated[str, Meta(pattern=r"^[^\s:/@]+$", description="A host's name.")]
+    dns: Annotated[str, Meta(pattern=r"^[^\s:/@]+$(?!\n)", description="A host's name.")]
     expect: Annotated[AddressExpectation, Meta(description="What the name has to resolve to.")] = (
         AddressExpectation()
     )

@@ -59,7 +59,7 @@ class Condition(Struct, frozen=True, forbid_unknown_fields=True):
 
 Conditions = Annotated[Mapping[str, Any], Meta(extra={FILL: Fill.CONDITIONS})]
 OneCondition = Annotated[Any, Meta(extra={FILL: Fill.CONDITION})]
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}$|^\{[A-Za-z_][A-Za-z0-9_]*\}$")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}$(?!\n)|^\{[A-Za-z_][A-Za-z0-9_]*\}$(?!\n)")]
 Status = int | str | tuple[int | str, ...]
 
 

@@ -35,7 +35,7 @@ _PARTLY = ("contains", "exists")
 Request = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Z]{3,10} (?:/|https?://|\{)[^\s]*$",
+        pattern=r"^[A-Z]{3,10} (?:/|https?://|\{)[^\s]*$(?!\n)",
         description=(
             "A method and an address: `GET https://api.example.com/health`, or a path to "
             "request at each of `urls`."

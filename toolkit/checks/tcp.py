@@ -11,7 +11,9 @@ from toolkit.operations import Mismatch
 
 Port = Annotated[
     str,
-    Meta(pattern=r"^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?:\d{1,5}|\{[A-Za-z_][A-Za-z0-9_]*\})$"),
+    Meta(
+        pattern=r"^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?:\d{1,5}|\{[A-Za-z_][A-Za-z0-9_]*\})$(?!\n)"
+    ),
 ]
 
 

@@ -33,7 +33,7 @@ class WebSocketSettings(base.CheckSettings, frozen=True, kw_only=True):
     websocket: Annotated[
         str,
         Meta(
-            pattern=r"^(?:/|wss?://|\{)[^\s]*$",
+            pattern=r"^(?:/|wss?://|\{)[^\s]*$(?!\n)",
             description=(
                 "An address: `wss://api.example.com/live`, or a path to request at each of `urls`."
             ),

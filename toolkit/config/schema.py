@@ -10,12 +10,15 @@ MOST_RULES = 10_000
 MOST_TARGETS = 10_000
 
 Account = Annotated[
-    str, Meta(pattern=r"^[0-9]{12}$", description="The twelve digits of an AWS account, in quotes.")
+    str,
+    Meta(
+        pattern=r"^[0-9]{12}$(?!\n)", description="The twelve digits of an AWS account, in quotes."
+    ),
 ]
 Store = Annotated[
     str,
     Meta(
-        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9_.-]+)*/?$",
+        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9_.-]+)*/?$(?!\n)",
         description="A bucket, as `s3://bucket/prefix`.",
     ),
 ]
@@ -23,14 +26,14 @@ Pattern = Annotated[str, Meta(min_length=1, max_length=1024)]
 Host = Annotated[
     str,
     Meta(
-        pattern=r"^(?:\*\.)?[A-Za-z0-9_{][A-Za-z0-9_.:{}-]*$",
+        pattern=r"^(?:\*\.)?[A-Za-z0-9_{][A-Za-z0-9_.:{}-]*$(?!\n)",
         description="A host's name, or `*.` and the end of names.",
     ),
 ]
 Included = Annotated[
     str,
     Meta(
-        pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]+\.toml$",
+        pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]+\.toml$(?!\n)",
         description="A `.toml` file, as a path from the folder of this one.",
     ),
 ]
@@ -38,7 +41,7 @@ Text = Annotated[str, Meta(min_length=1)]
 Word = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$(?!\n)",
         description="A word of letters, digits, `_`, `-` and `.`.",
     ),
 ]
@@ -122,7 +125,7 @@ class HooksTable(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ()
     env: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...],
+        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)")], ...],
         Meta(description="The variables of your environment that they get, besides the usual."),
     ] = ()
     deadline: Annotated[

@@ -2,7 +2,7 @@
 
 import re
 
-PATTERN = r"^(?=.)(?:\d+h)?(?:\d+m)?(?:\d+s)?$"
+PATTERN = r"^(?=.)(?:\d+h)?(?:\d+m)?(?:\d+s)?$(?!\n)"
 """What a schema says of one."""
 
 _SHORT = re.compile(r"([0-9]{1,6})(ms|s)")

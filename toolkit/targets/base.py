@@ -39,7 +39,8 @@ Duration = Annotated[str, Meta(pattern=durations.PATTERN, description='A time su
 Url = Annotated[
     str,
     Meta(
-        pattern=r"^https?://[^\s@]+$", description="An http or https address, without a user name."
+        pattern=r"^https?://[^\s@]+$(?!\n)",
+        description="An http or https address, without a user name.",
     ),
 ]
 Folder = Annotated[
@@ -52,7 +53,9 @@ Folder = Annotated[
 ]
 
 
-Role = Annotated[str, Meta(pattern=r"^[\w+=,.@/-]{1,576}$", description="The name of an IAM role.")]
+Role = Annotated[
+    str, Meta(pattern=r"^[\w+=,.@/-]{1,576}$(?!\n)", description="The name of an IAM role.")
+]
 
 
 class KindSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -58,12 +58,12 @@ class CommandSettings(base.JudgedSettings, frozen=True, kw_only=True):
     folder: Annotated[
         str,
         Meta(
-            pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]*$",
+            pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]*$(?!\n)",
             description="Where the commands run, relative to the repository's root.",
         ),
     ] = "."
     env: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...],
+        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)")], ...],
         Meta(
             description=(
                 "The variables of your environment that the commands get, in addition to "

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from toolkit.targets import base
 
-Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")]
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$(?!\n)")]
 ORIGINS = ("source", "build", "image", "s3")
 """The settings that say what the code comes from."""
 _NUMBER = re.compile(r"[0-9]+")

@@ -33,7 +33,7 @@ class SiteBuild(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         ),
     ] = {}
     pass_env: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...],
+        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)")], ...],
         Meta(
             description="The variables of your environment that the command gets besides those "
             "that every program needs. Their values are not part of the version."
@@ -51,7 +51,7 @@ class Keep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 HeaderText = Annotated[
-    str, Meta(pattern=r"^[\x21-\x7e][\x20-\x7e]*$", description="A header's value.")
+    str, Meta(pattern=r"^[\x21-\x7e][\x20-\x7e]*$(?!\n)", description="A header's value.")
 ]
 
 
@@ -83,7 +83,7 @@ class SiteSettings(base.WatchSettings, frozen=True, kw_only=True):
     prefix: Annotated[
         str,
         Meta(
-            pattern=r"^(?!/)(?!.*//)(?!.*(?:^|/)\.\.?(?:/|$))(?!\.toolkit(?:/|$))[^\x00-\x1f]*$",
+            pattern=r"^(?!/)(?!.*//)(?!.*(?:^|/)\.\.?(?:/|$))(?!\.toolkit(?:/|$))[^\x00-\x1f]*$(?!\n)",
             description="The folder of the bucket that the site has for itself; all of it by "
             "default.",
         ),

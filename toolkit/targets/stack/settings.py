@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from toolkit.targets import base
 
-Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")]
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$(?!\n)")]
 
 
 class StackSettings(base.WatchSettings, frozen=True, kw_only=True):
