@@ -552,6 +552,24 @@ def test_a_build_that_fails_uploads_nothing_and_its_last_line_is_told(web: SiteS
     assert web.bucket.objects == {}
 
 
+def test_the_cause_of_a_failed_build_is_not_what_npm_writes_below_it(web: SiteStage) -> None:
+    (web.folder / "web" / "build.py").write_text(
+        "import sys\n"
+        "print('Error: cannot resolve ./menu')\n"
+        "print('npm error A complete log of this run can be found in /home/x/1.log')\n"
+        "sys.exit(1)\n"
+    )
+    with pytest.raises(ProgramFailed, match=r"exit code 1: Error: cannot resolve \./menu$") as told:
+        web.apply(built(web, 1))
+    assert "and run this again" in str(told.value.next)
+
+
+def test_a_build_that_fails_without_a_word_is_told_by_its_exit_code(web: SiteStage) -> None:
+    (web.folder / "web" / "build.py").write_text("import sys; print(); sys.exit(3)")
+    with pytest.raises(ProgramFailed, match=r"ended with exit code 3$"):
+        web.apply(built(web, 1))
+
+
 def test_a_variable_that_is_not_set_is_told_before_anything_begins(
     web: SiteStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from toolkit.errors import ProgramFailed, Refused
 from toolkit.formats.redaction import hidden_parts, without
 from toolkit.operations import Job
-from toolkit.ports import files, process
+from toolkit.ports import causes, files, process
 from toolkit.ports.clock import Clock
 from toolkit.ports.disk import exclusive
 
@@ -212,9 +212,11 @@ def _refuse_bad_end(command: Command, ended: Ended) -> None:
     if ended.code == 0:
         return
     reason = f"`{join(command.words)}` {describe(ended)}"
-    if ended.last:
-        reason += f": {ended.last[-1].strip()}"
-    raise ProgramFailed(program=command.words[0], reason=reason)
+    cause = causes.cause(ended.last, ended.code)
+    if cause not in reason:
+        reason += f": {cause}"
+    fix = f"correct what {join(command.words)} says, and run this again"
+    raise ProgramFailed(fix, program=command.words[0], reason=reason)
 
 
 def describe(ended: Ended) -> str:
