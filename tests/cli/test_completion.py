@@ -217,6 +217,7 @@ DEPLOYS = ["deploy-app", "deploy-stack", "deploy-function", "deploy-site"]
         ("toolkit deploy-app ", ["app"]),
         ("toolkit deploy-app app ", []),
         ("toolkit deploy-stack ", ["jobs/night", "network"]),
+        ("toolkit run-task ", ["app"]),
         ("toolkit rollback ", ["app", "jobs/night", "network"]),
         ("toolkit rollback app --to ", [GOOD, "0ld000000"]),
         ("toolkit rollback network --to ", []),
@@ -244,6 +245,17 @@ DEPLOYS = ["deploy-app", "deploy-stack", "deploy-function", "deploy-site"]
 )
 def test_what_is_suggested(project: Repo, line: str, answers: list[str]) -> None:
     assert names(project.path, line) == answers
+
+
+@pytest.mark.parametrize("command", DEPLOYS)
+def test_a_command_of_a_kind_is_suggested_the_targets_of_that_kind(
+    project: Repo, command: str
+) -> None:
+    kinds = [name.removeprefix("deploy-") for name in DEPLOYS]
+    tables = [f'[targets.my-{kind}]\nkind = "{kind}"\n' for kind in kinds]
+    (project.path / "rules.toml").write_text("".join(tables))
+    kind = command.removeprefix("deploy-")
+    assert names(project.path, f"toolkit {command} ") == [f"my-{kind}"]
 
 
 def test_a_suggestion_says_what_it_is(project: Repo) -> None:

@@ -34,6 +34,7 @@ from toolkit.operations import (
     Location,
     Observation,
     Outcome,
+    OutputSource,
     StepState,
     Verdict,
 )
@@ -151,6 +152,8 @@ class StepStage:
         self.refusal: ToolkitError | None = None
         self.fence: LockLost | None = None
         self.unasked: frozenset[str] = frozenset()
+        self.job = JOB
+        self.uses_current: bool | CloudError | None = None
         self._looks: Iterator[Look] = chain(looks, repeat(looks[-1]))
         self._apply = apply or self._usual
 
@@ -179,6 +182,11 @@ class StepStage:
             raise self.refusal
         report.intend("ecs:StopServiceDeployment")
 
+    def uses_current_outputs(self, job: Job, ports: Ports) -> bool | None:
+        if isinstance(self.uses_current, CloudError):
+            raise self.uses_current
+        return self.uses_current
+
     def check_fence(self) -> None:
         if self.fence:
             raise self.fence
@@ -190,7 +198,7 @@ class StepStage:
         begun = BegunStep({}, waited_s, acted=True) if resumed else None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(targets, "kind", lambda name: self)
-            step = StepExecution(JOB, request, self.pen, self.check_fence, begun)
+            step = StepExecution(self.job, request, self.pen, self.check_fence, begun)
             step.carry_out()
         if step.bug is not None:
             raise step.bug
@@ -250,6 +258,33 @@ def test_an_end_is_believed_at_the_first_look(observation: Observation) -> None:
     assert len(stage.looked) == (
         2 if observation.sure else 1
     )  # what is not there is applied once more
+
+
+@pytest.mark.parametrize(
+    ("uses_current", "verdict", "told"),
+    [
+        (True, "unchanged", []),
+        (False, "succeeded", ["outputs of api that it uses have changed"]),
+        (None, "succeeded", ["whether outputs of api that it uses have changed is unknown"]),
+        (NO_ANSWER, "succeeded", ["whether outputs of api that it uses have changed is unknown"]),
+    ],
+)
+def test_what_joins_for_outputs_is_left_out_only_where_it_is_known_to_use_them(
+    uses_current: bool | CloudError | None, verdict: str, told: Sequence[str]
+) -> None:
+    stage = StepStage([DONE])
+    source = OutputSource("api", "stack", None)
+    stage.job = replace(JOB, conditional=True, consumed=(source,))
+    stage.uses_current = uses_current
+    assert stage.run().verdict == verdict
+    assert stage.applied == len(told)
+    assert stage.listener.told_ == [("app", f"{words}: it is deployed, too") for words in told]
+
+
+def test_a_job_that_uses_no_outputs_is_never_left_out_for_them() -> None:
+    stage = StepStage([DONE])
+    stage.job, stage.uses_current = replace(JOB, conditional=True), True
+    assert (stage.run().verdict, stage.applied) == ("succeeded", 1)
 
 
 @pytest.mark.parametrize("untouched", [True, False])

@@ -6,8 +6,10 @@ from pprint import pformat
 import click
 
 from tests.support.run import ROOT
+from toolkit import targets
 from toolkit.artifacts.images import BUILT_IN, ENGINES
 from toolkit.cli.main import LazyGroup, cli
+from toolkit.targets.base import Kind
 
 FILE = ROOT / "toolkit" / "cli" / "completion_table.py"
 
@@ -46,10 +48,8 @@ BY_NAME: dict[str, str | tuple[str, ...]] = {
     "base": ("last", "live", "change"),
 }
 BY_COMMAND = {
-    ("deploy-app", "target"): "targets of the kind",
-    ("deploy-stack", "target"): "targets of the kind",
     ("rollback", "target"): "targets but groups",
-    ("run-task", "target"): "apps",
+    ("run-task", "target"): "targets that run tasks",
     ("outputs", "names"): "targets",
 }
 UNNAMED = {
@@ -82,6 +82,8 @@ def value(parameter: click.Parameter, command: str) -> str | tuple[str, ...] | N
     if isinstance(parameter.type, click.Choice):
         return tuple(map(str, parameter.type.choices))
     name = str(parameter.name)
+    if name == "target" and command.startswith("deploy-"):
+        return "targets of the kind"
     of_command = BY_COMMAND.get((command, name)) or BY_METAVAR.get(parameter.metavar or "")
     return of_command or BY_NAME.get(name, "")
 
@@ -119,4 +121,13 @@ def table_text() -> str:
         if isinstance(command, LazyGroup):
             inner = {name: about for name, (_, about) in command.commands_by_name.items()}
         table[path] = (options, arguments, inner)
-    return f"{HEAD}{pformat(table, width=100, sort_dicts=False)}\n"
+    runners = tuple(
+        name
+        for name in targets.KINDS
+        if type(targets.kind(name)).task_runner is not Kind.task_runner
+    )
+    return (
+        f"{HEAD}{pformat(table, width=100, sort_dicts=False)}\n\n"
+        f"TASK_KINDS = {runners!r}\n"
+        '"""The kinds of targets that can run a command once."""\n'
+    )

@@ -54,14 +54,21 @@ def test_each_caller_of_latest_is_told(repo: Repo, function: Function, toolkit: 
     assert all(f"mail: {words}" in text for words in lines)
 
 
-@pytest.mark.parametrize(
-    "policy", ["no JSON", "[]", '{"Statement": 5}', '{"Statement": [5, {"Effect": "Allow"}]}']
-)
-def test_a_policy_of_another_form_says_nothing(
+def test_a_statement_without_a_service_says_nothing(
+    repo: Repo, function: Function, toolkit: Toolkit
+) -> None:
+    function.policy = '{"Statement": [5, {"Effect": "Allow"}]}'
+    assert toolkit(repo.path, "doctor", "--aws").code == 0
+
+
+@pytest.mark.parametrize("policy", ["no JSON", "[]", '{"Statement": 5}'])
+def test_a_policy_that_cannot_be_read_is_not_in_order(
     repo: Repo, function: Function, toolkit: Toolkit, policy: str
 ) -> None:
     function.policy = policy
-    assert toolkit(repo.path, "doctor", "--aws").code == 0
+    result = toolkit(repo.path, "doctor", "--aws")
+    assert result.code == 1
+    assert "mail: its policy, which cannot be read, may let others call $LATEST" in result.out
 
 
 def test_what_may_not_be_read_is_not_in_order(

@@ -568,7 +568,7 @@ COMMANDS: dict[
                        False,
                        'Do not run the `hooks` of rules.toml before the deploy.'),
                       (('-h', '--help'), None, False, 'Show this message and exit.')],
-                     [('targets', False)],
+                     [('targets of the kind', False)],
                      {}),
  'deploy-site': ([(('--adopt',),
                    None,
@@ -656,7 +656,7 @@ COMMANDS: dict[
                    False,
                    'Do not run the `hooks` of rules.toml before the deploy.'),
                   (('-h', '--help'), None, False, 'Show this message and exit.')],
-                 [('targets', False)],
+                 [('targets of the kind', False)],
                  {}),
  'rollback': ([(('--to',),
                 'versions',
@@ -875,7 +875,7 @@ COMMANDS: dict[
                 'When to print colours; auto: on a terminal, unless NO_COLOR is set.'),
                (('--no-color',), None, False, 'The same as --color never.'),
                (('-h', '--help'), None, False, 'Show this message and exit.')],
-              [('apps', False), ('', True)],
+              [('targets that run tasks', False), ('', True)],
               {}),
  'record': ([(('-h', '--help'), None, False, 'Show this message and exit.')],
             [],
@@ -1116,3 +1116,6 @@ COMMANDS: dict[
  'completion': ([(('-h', '--help'), None, False, 'Show this message and exit.')],
                 [(('bash', 'zsh', 'fish'), False)],
                 {})}
+
+TASK_KINDS = ('app',)
+"""The kinds of targets that can run a command once."""

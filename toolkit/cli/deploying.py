@@ -251,7 +251,7 @@ def run(command: str, common: DeployOptions, request: DeployRequest, git: Git | 
             unasked=agreed.unasked,
         )
         with runs.start(started, prepared) as execution:
-            control.result = with_redeploys(execution.carry_out(), prepared.previews)
+            control.result = with_redeploy_advice(execution.carry_out(), prepared.previews)
     return control.exit
 
 
@@ -341,7 +341,7 @@ def _tell_left_out(prepared: flow.PreparedRun) -> None:
         output.note(f"note: {target} is left out: {line(reason)}")
 
 
-def with_redeploys(result: RunResult, previews: Mapping[str, Preview]) -> RunResult:
+def with_redeploy_advice(result: RunResult, previews: Mapping[str, Preview]) -> RunResult:
     """How a run ended, with what has to be deployed again after its steps."""
     outcomes: list[Outcome] = []
     for outcome in result.outcomes:

@@ -6,7 +6,8 @@ import os
 import re
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -138,32 +139,33 @@ class ReaderGone(Exception):
     """Whoever reads our output has closed it."""
 
 
-def say(answer: str) -> None:
-    """A line (or more) of the answer. Raises ReaderGone, which click leaves alone: of a broken pipe
-    it would make exit code 1.
-    """
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Raises ReaderGone, FileProblem where standard output cannot be written."""
     try:
-        sys.stdout.write(f"{_endpoint_line.take()}{rendered(answer, sys.stdout)}\n")
+        yield
     except OSError as problem:
         if _closed(problem):
             raise ReaderGone from None
         from toolkit.errors import FileProblem
 
         raise FileProblem(path="standard output", reason=problem.strerror or str(problem)) from None
+
+
+def say(answer: str) -> None:
+    """A line (or more) of the answer. Raises ReaderGone, which click leaves alone: of a broken pipe
+    it would make exit code 1.
+    """
+    with _writing():
+        sys.stdout.write(f"{_endpoint_line.take()}{rendered(answer, sys.stdout)}\n")
 
 
 def push() -> None:
     """Get out what was said so far, for a command that goes on. Raises ReaderGone, so that it ends
     with its reader, FileProblem.
     """
-    try:
+    with _writing():
         sys.stdout.flush()
-    except OSError as problem:
-        if _closed(problem):
-            raise ReaderGone from None
-        from toolkit.errors import FileProblem
-
-        raise FileProblem(path="standard output", reason=problem.strerror or str(problem)) from None
 
 
 def note(remark: str) -> None:

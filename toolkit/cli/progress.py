@@ -52,8 +52,8 @@ class PlainProgress:
         match event:
             case StepBegan(job):
                 self._say(job.step, f"{_VERBS[job.action]} {show.version(job)}")
-            case HookEnded(step, took_s, cause):
-                self._say(step, show.hook_ended(took_s, cause))
+            case HookEnded(step, took_s, cause, stopped):
+                self._say(step, show.hook_ended(took_s, cause, stopped))
             case PhaseChanged(step, phase):
                 self._say(step, phase)
             case LogLine(step, text) if self._verbose:
@@ -139,10 +139,10 @@ class ScreenProgress:
                     self._begin(job.step, job.estimate_s)
                 case HookBegan(step):
                     self._begin(step, 0)
-                case HookEnded(step, took_s, cause):
+                case HookEnded(step, took_s, cause, stopped):
                     with self._lock:
                         self._rows.pop(step, None)
-                    self._print(f"{step}: {show.hook_ended(took_s, cause)}")
+                    self._print(f"{step}: {show.hook_ended(took_s, cause, stopped)}")
                 case PhaseChanged(step, phase):
                     self._change(step, phase, "")
                 case LogLine(step, text):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
-from toolkit.cli.completion_table import COMMANDS
+from toolkit.cli.completion_table import COMMANDS, TASK_KINDS
 
 MOST = 200
 """How many names are suggested."""
@@ -321,9 +321,9 @@ def _targets_of_kind(project: Project) -> Iterator[tuple[str, str]]:
     return ((name, about) for name, about in _targets(project) if about == kind)
 
 
-def _apps(project: Project) -> Iterator[tuple[str, str]]:
-    """Those in which a command can be run."""
-    return ((name, about) for name, about in _targets(project) if about == "app")
+def _task_targets(project: Project) -> Iterator[tuple[str, str]]:
+    """Those that can run a command once."""
+    return ((name, about) for name, about in _targets(project) if about in TASK_KINDS)
 
 
 def _members(project: Project) -> Iterator[tuple[str, str]]:
@@ -411,7 +411,7 @@ SOURCES: dict[str, Callable[[Project], Iterator[tuple[str, str]]]] = {
     "targets": _targets,
     "targets of the kind": _targets_of_kind,
     "targets but groups": _members,
-    "apps": _apps,
+    "targets that run tasks": _task_targets,
     "environments": _environments,
     "regions": _regions,
     "checks": _checks,

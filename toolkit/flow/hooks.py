@@ -108,12 +108,13 @@ def _problem_of(request: HookRun, hook: Hook) -> ToolkitError | None:
     except ToolkitError as failure:
         problem = failure
         request.stop.ask(problem=failure)
-    cause = ""
+    cause, stopped = "", isinstance(problem, Stopped)
     if isinstance(problem, ProgramFailed):
         cause = problem.facts["reason"]  # the hook's name stands before it already
-    elif problem is not None:
+    elif problem is not None and not stopped:
         cause = str(problem)
-    publish(HookEnded(hook.step, round(clock.elapsed() - began, 2), request.redact(cause)))
+    took_s = round(clock.elapsed() - began, 2)
+    publish(HookEnded(hook.step, took_s, request.redact(cause), stopped))
     return problem
 
 

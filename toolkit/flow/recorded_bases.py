@@ -460,9 +460,9 @@ def _live_version(
         return Refused(what, ("deploy it:", NextCommand("deploy", (job.target,))))
     try:
         live: LiveVersion | None = kind.live(job, ports)
-        if live is not None and job.consumed and not kind.uses_current_outputs(job, ports):
-            sources = ", ".join(source.target for source in job.consumed)
-            live = replace(live, outdated=f"outputs of {sources} that it uses have changed")
+        if live is not None and job.consumed:
+            are_current = kind.uses_current_outputs(job, ports)
+            live = replace(live, outdated=run_jobs.outdated_outputs(job, are_current))
     except ToolkitError as problem:
         return problem
     return live

@@ -215,7 +215,7 @@ def _refuse_bad_end(command: Command, ended: Ended) -> None:
     cause = causes.cause(ended.last, ended.code)
     if cause not in reason:
         reason += f": {cause}"
-    fix = f"correct what {join(command.words)} says, and run this again"
+    fix = f"fix what `{join(command.words)}` reports, and run this again"
     raise ProgramFailed(fix, program=command.words[0], reason=reason)
 
 

@@ -49,11 +49,12 @@ class HookBegan(Struct, frozen=True):
 
 
 class HookEnded(Struct, frozen=True):
-    """All of them have ended: well, or else for this cause."""
+    """All of them have ended: well, or else for this cause, or since the run was `stopped`."""
 
     step: str
     took_s: float
     cause: str = ""
+    stopped: bool = False
 
 
 class LogLine(Struct, frozen=True):

@@ -174,6 +174,16 @@ def consumed_sources(
     return tuple(sources)
 
 
+def outdated_outputs(job: Job, are_current: bool | None) -> str:
+    """Why a job is due for the outputs of others, by whether its target uses them as they are now;
+    empty if it does. What nobody can tell (None) is due, and said to be unknown.
+    """
+    sources = ", ".join(source.target for source in job.consumed)
+    if are_current is None:
+        return f"whether outputs of {sources} that it uses have changed is unknown"
+    return "" if are_current else f"outputs of {sources} that it uses have changed"
+
+
 def jobs_without_run(
     targets: Sequence[Target],
     locations: Sequence[Location],

@@ -30,6 +30,7 @@ from toolkit.ports import debug
 from toolkit.record.journal import EntryState
 from toolkit.run import outcomes, superseded
 from toolkit.run.events import GateResult, LogLine, Notice, PhaseChanged, StepBegan
+from toolkit.run.jobs import outdated_outputs
 from toolkit.run.outcomes import SIGNED_OUT
 from toolkit.run.pace import Pace
 from toolkit.run.request import Answer, BegunStep, LogWriter, RunJournal, RunRequest
@@ -210,18 +211,19 @@ class StepExecution:
         changed, or if nobody can tell.
         """
         job = self.job
-        if not job.conditional or self._waited_s is not None:
+        if not job.conditional or not job.consumed or self._waited_s is not None:
             return True
         self.phase("checking the outputs that it uses")
         current: bool | None = None
         with suppress(CloudError):
             current = self._kind.uses_current_outputs(job, self._ports)
-        sources = ", ".join(source.target for source in job.consumed)
-        if current:
+        outdated = outdated_outputs(job, current)
+        if not outdated:
+            sources = ", ".join(source.target for source in job.consumed)
             cause = f"the outputs of {sources} that it uses have not changed"
             self.outcome = Outcome(job.step, job.target, Verdict.UNCHANGED, cause)
             return False
-        self.tell(f"outputs of {sources} that it uses have changed: it is deployed, too")
+        self.tell(f"{outdated}: it is deployed, too")
         return True
 
     def _check_basis(self) -> None:

@@ -303,12 +303,14 @@ def _ended(outcome: Outcome) -> str:
     return text
 
 
-def hook_ended(took_s: float, cause: str) -> str:
+def hook_ended(took_s: float, cause: str, stopped: bool) -> str:
     """How what runs before a deploy has ended, in a line, without its name: well, or else for this
-    cause.
+    cause, or because the run was stopped.
     """
     text = "done"
-    if cause:
+    if stopped:
+        text = "stopped"
+    elif cause:
         text = "failed"
     if took_s >= 1:
         text += f" in {duration(round(took_s))}"

@@ -44,12 +44,18 @@ def _allowed(aws: Aws, name: str) -> Iterator[str]:
     """Services that its policy lets call it, such as API Gateway: the policy of an alias is
     another one.
     """
-    try:
-        policy = json.loads(functions.policy(aws, name) or "{}")
-    except ValueError:
-        policy = {}
-    statements = policy.get("Statement") if isinstance(policy, dict) else None
-    for statement in statements if isinstance(statements, list) else ():
+    text = functions.policy(aws, name)
+    statements: Any = []
+    if text:
+        try:
+            policy = json.loads(text)
+        except ValueError:
+            policy = None
+        statements = policy.get("Statement") if isinstance(policy, dict) else None
+    if not isinstance(statements, list):
+        yield "its policy, which cannot be read, may let others call"
+        return
+    for statement in statements:
         if isinstance(statement, dict) and statement.get("Effect") == "Allow":
             principal = statement.get("Principal")
             service = principal.get("Service") if isinstance(principal, dict) else None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from toolkit.errors import Missing
 from toolkit.operations import Job, PlannedCall, Preview
+from toolkit.ports import commands
 from toolkit.ports.aws import distributions
 from toolkit.ports.aws.client import Aws, check_account
 from toolkit.ports.aws.distributions import Distribution
@@ -30,7 +31,7 @@ def preview(job: Job, ports: Ports) -> Preview:
     elif job.settings.build is not None:
         return _preview_of_build(job, ports, contents)
     else:
-        prepared = state.prepare_deploy(job, ports, contents, "", state.never_stopped)
+        prepared = state.prepare_deploy(job, ports, contents, "", commands.never_stopped)
     if prepared.unchanged and not job.options.force:
         return Preview((), unchanged=True, live=live)
     warnings = [*drift_warnings(prepared)]

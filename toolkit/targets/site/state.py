@@ -234,10 +234,6 @@ def prepare_rollback(job: Job, ports: Ports, objects: Objects, contents: SiteCon
     return Prepared(contents, plan, release.content, release, {}, changing)
 
 
-def never_stopped() -> None:
-    """The `check` of what runs outside of a run: Ctrl-C ends toolkit itself."""
-
-
 def gone(job: Job) -> Refused:
     """The error for a release whose files are gone."""
     return Refused(
