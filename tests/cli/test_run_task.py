@@ -14,6 +14,7 @@ from typing import Any
 import pexpect
 import pytest
 
+from tests.support import run
 from tests.support.aws import Endpoint
 from tests.support.aws.ecs import Errand
 from tests.support.run import ROOT, Result, Toolkit
@@ -74,14 +75,7 @@ class Stage:
 
     def child(self, *args: str) -> "subprocess.Popen[str]":
         """A process of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "toolkit", "run-task", *args],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return run.started(self.folder, "run-task", *args)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from threading import Event
 import pexpect
 import pytest
 
+from tests.support import run
 from tests.support.aws import Endpoint
 from tests.support.run import ROOT, Result, Toolkit
 from toolkit.ports.clock import SystemClock
@@ -65,14 +66,7 @@ class Stage:
 
     def started(self, *args: str) -> "subprocess.Popen[str]":
         """A process of its own that follows."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "toolkit", "tail", *args],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return run.started(self.folder, "tail", *args)
 
 
 @pytest.fixture

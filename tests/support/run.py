@@ -59,3 +59,15 @@ def process(folder: Path, *args: str, given: bytes = b"", **env: str) -> Result:
         done.stdout.decode("utf-8", "surrogateescape"),
         done.stderr.decode("utf-8", "surrogateescape"),
     )
+
+
+def started(folder: Path, *args: str) -> subprocess.Popen[str]:
+    """toolkit as a process of its own, which goes on while the test does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "toolkit", *args],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
