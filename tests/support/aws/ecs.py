@@ -684,8 +684,8 @@ class Ecs:
     # Operations: tasks and tags
 
     def list_tasks(self, params: dict[str, Any]) -> dict[str, Any]:
-        """ListTasks; startedBy only alone, as in AWS."""
-        others = [key for key in ("family", "serviceName", "containerInstance") if key in params]
+        """ListTasks; startedBy only alone, as the API's model has it."""
+        others = params.keys() - {"cluster", "startedBy", "nextToken", "maxResults"}
         if "startedBy" in params and others:
             raise AwsError("InvalidParameterException", "startedBy must be the only filter.")
         cluster = self._cluster(params)

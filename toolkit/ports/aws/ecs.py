@@ -204,9 +204,12 @@ def service_tasks(aws: Aws, cluster: str, name: str, status: str) -> list[Shape]
     """All tasks of a service that are to be RUNNING or STOPPED (for about an hour). Raises
     CloudError.
     """
-    pages = aws.pages(
-        "ecs", "list_tasks", "taskArns", cluster=cluster, serviceName=name, desiredStatus=status
-    )
+    return _all_tasks(aws, cluster, serviceName=name, desiredStatus=status)
+
+
+def _all_tasks(aws: Aws, cluster: str, **filters: str) -> list[Shape]:
+    """The tasks of a cluster that pass all of these filters of ListTasks."""
+    pages = aws.pages("ecs", "list_tasks", "taskArns", cluster=cluster, **filters)
     arns = [str(arn) for arn in pages]
     described: list[Shape] = []
     for start in range(0, len(arns), TASKS_A_CALL):
@@ -312,18 +315,15 @@ def started_tasks(aws: Aws, cluster: str, started_by: str) -> list[str]:
     """The ARNs of the tasks that were started with this `startedBy`; ECS forgets those that have
     stopped after about an hour.
     """
-    arns: list[str] = []
-    for status in ("RUNNING", "STOPPED"):
-        pages = aws.pages(
-            "ecs",
-            "list_tasks",
-            "taskArns",
-            cluster=cluster,
-            startedBy=started_by,
-            desiredStatus=status,
-        )
-        arns += [str(arn) for arn in pages]
-    return arns
+    # Beside `startedBy`, ECS allows no other filter; alone, it lists what is to run.
+    pages = aws.pages("ecs", "list_tasks", "taskArns", cluster=cluster, startedBy=started_by)
+    running = [str(arn) for arn in pages]
+    stopped = [
+        str(task["taskArn"])
+        for task in _all_tasks(aws, cluster, desiredStatus="STOPPED")
+        if task.get("startedBy") == started_by
+    ]
+    return [*running, *stopped]
 
 
 def task(aws: Aws, cluster: str, arn: str) -> Shape | None:
