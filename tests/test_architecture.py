@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "config": {"advice", "model", "errors", "formats"},
     "impact": {"advice", "model", "errors", "formats"},
     "plan": {"advice", "model", "errors", "formats"},
-    "show": {"advice", "model", "errors", "exits", "operations", "formats"},
+    "show": {"advice", "model", "errors", "exits", "operations", "formats", "templates"},
     "ports": {"advice", "model", "errors", "operations", "formats"},
     "artifacts": {"advice", "model", "errors", "formats", "ports"},
     "changes": {"advice", "model", "errors", "formats", "ports", "artifacts"},
@@ -39,7 +39,9 @@ MAY_IMPORT = {
         "formats",
         "ports",
         "artifacts",
+        "templates",
     },
+    "templates": {"advice", "model", "errors", "formats"},
     "init": {"advice", "model", "errors", "formats", "impact"},
     "record": {"advice", "model", "errors", "exits", "operations", "formats", "ports"},
     "run": {
@@ -79,6 +81,7 @@ MAY_IMPORT = {
         "plan",
         "ports",
         "artifacts",
+        "templates",
         "targets",
         "record",
         "run",
@@ -98,6 +101,7 @@ MAY_IMPORT = {
         "plan",
         "ports",
         "artifacts",
+        "templates",
         "targets",
         "show",
         "init",
@@ -116,7 +120,7 @@ MAY_IMPORT = {
 (its version).
 """
 
-PURE = ("formats", "config", "impact", "plan", "show", "init")
+PURE = ("formats", "config", "impact", "plan", "templates", "show", "init")
 EFFECTS = {
     "os",
     "sys",

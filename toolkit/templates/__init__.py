@@ -1,0 +1,1 @@
+"""What stacks really become: synthesized, compared, predicted. Pure."""
