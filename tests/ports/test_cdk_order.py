@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from toolkit.errors import FileProblem
+from toolkit.formats.cdk_manifest import DEEPEST, STACK, STAGE
 from toolkit.ports import cdk_assembly
 from toolkit.ports.cdk_order import StackPlace, stacks_before
 
@@ -114,9 +115,7 @@ def test_two_stages_in_one_folder_are_an_error_and_read_once(tmp_path: Path) -> 
         stacks_before(str(tmp_path), "Net")
 
 
-@pytest.mark.parametrize(
-    ("depth", "is_read"), [(cdk_assembly.DEEPEST, True), (cdk_assembly.DEEPEST + 1, False)]
-)
+@pytest.mark.parametrize(("depth", "is_read"), [(DEEPEST, True), (DEEPEST + 1, False)])
 def test_stages_in_stages_are_read_up_to_a_limit(tmp_path: Path, depth: int, is_read: bool) -> None:
     folder = tmp_path
     for _ in range(depth):
@@ -132,12 +131,12 @@ def test_stages_in_stages_are_read_up_to_a_limit(tmp_path: Path, depth: int, is_
 
 MALFORMED: dict[str, Any] = {
     "a text": "text",
-    "no properties": {"type": cdk_assembly.STAGE},
-    "null for properties": {"type": cdk_assembly.STACK, "properties": None},
-    "a list for a name": {"type": cdk_assembly.STACK, "properties": {"stackName": ["x"]}},
-    "a number for dependencies": {"type": cdk_assembly.STACK, "dependencies": 5},
-    "a list in dependencies": {"type": cdk_assembly.STACK, "dependencies": [["x"]]},
-    "a list for an address": {"type": cdk_assembly.STACK, "environment": ["aws://x/y"]},
+    "no properties": {"type": STAGE},
+    "null for properties": {"type": STACK, "properties": None},
+    "a list for a name": {"type": STACK, "properties": {"stackName": ["x"]}},
+    "a number for dependencies": {"type": STACK, "dependencies": 5},
+    "a list in dependencies": {"type": STACK, "dependencies": [["x"]]},
+    "a list for an address": {"type": STACK, "environment": ["aws://x/y"]},
 }
 
 

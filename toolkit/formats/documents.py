@@ -41,21 +41,21 @@ def load_yaml(text: str) -> object:
     return value
 
 
-def compose_yaml(text: str) -> Any:
+def compose_yaml(text: str, most: int | None = None) -> Any:
     """The one document in a text as nodes, which say where they stand; None for an empty text.
-    Raises ValueError, in one line.
+    Raises ValueError, in one line, also for more than `most` values.
     """
     import yaml
 
-    return _read(text, yaml.compose)
+    return _read(text, yaml.compose, most)
 
 
-def _read(text: str, read: Callable[..., Any]) -> Any:
+def _read(text: str, read: Callable[..., Any], most: int | None = None) -> Any:
     import yaml
 
     try:
         # Events come without recursion, so the depth can be measured before anything is built.
-        _refuse_depth(text)
+        _refuse_size(text, most)
         return read(text, _loader())
     except yaml.YAMLError as error:
         raise ValueError(_in_one_line(error)) from None
@@ -130,11 +130,15 @@ def _construct_untagged(loader: Any, node: Any) -> Any:
     return loader.construct_scalar(node)
 
 
-def _refuse_depth(text: str) -> None:
+def _refuse_size(text: str, most: int | None) -> None:
+    """Raises YAMLError for a text that is too deep, or stands for more than `most` values."""
     import yaml
 
-    depth = 0
+    depth = values = 0
     for event in yaml.parse(text, _loader()):
+        values += isinstance(event, yaml.NodeEvent)
+        if most is not None and values > 2 * most:  # keys are nodes, too
+            raise yaml.MarkedYAMLError(f"it has more than {most:,} values")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:

@@ -7,25 +7,27 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from toolkit.advice import ShellCommand
 from toolkit.errors import FileProblem, Missing, Refused
+from toolkit.formats.cdk_manifest import (
+    ASSETS,
+    DEEPEST,
+    STACK,
+    STAGE,
+    AssetManifest,
+    Manifest,
+    json_object,
+    read_as,
+)
 from toolkit.ports.aws.names import partition, suffix
 from toolkit.ports.files import is_inside, read
 
 USUAL_QUALIFIER = "hnb659fds"
 """The qualifier of `cdk bootstrap` by default."""
-
-STACK, STAGE = "aws:cloudformation:stack", "cdk:cloud-assembly"
-"""The types of a stack, and of a stage, which is an assembly inside another."""
-DEEPEST = 30
-"""How deep stages may lie in each other: the CDK's own apps have two or three."""
-
-Shape = TypeVar("Shape")
 
 
 class CdkAsset(Struct, frozen=True):
@@ -59,39 +61,6 @@ class StackArtifact(Struct, frozen=True):
     """The app's warnings about this stack."""
 
 
-class _Properties(Struct, frozen=True, rename="camel"):
-    """What an artifact's properties have to be like, as far as they are used."""
-
-    directory_name: str | None = None
-    file: str | None = None
-    template_file: str | None = None
-    stack_name: str | None = None
-    stack_template_asset_object_url: str = ""
-    cloud_formation_execution_role_arn: str | None = None
-    requires_bootstrap_stack_version: int | None = None
-    bootstrap_stack_version_ssm_parameter: str | None = None
-    tags: dict[str, str] | None = None
-    parameters: dict[str, str] | None = None
-
-
-class _Artifact(Struct, frozen=True, rename="camel"):
-    """What an artifact has to be like, as far as it is used."""
-
-    type: str = ""
-    environment: str = ""
-    properties: _Properties = _Properties()
-    dependencies: tuple[str, ...] = ()
-    metadata: dict[str, Any] | None = None
-    additional_metadata_file: str | None = None
-
-
-class _Manifest(Struct, frozen=True):
-    """What manifest.json has to be like, as far as it is used."""
-
-    artifacts: dict[str, _Artifact] = {}
-    missing: list[dict[str, Any]] | None = None
-
-
 class _Destination(Struct, frozen=True, rename="camel"):
     """Where an asset goes."""
 
@@ -119,13 +88,6 @@ class _ImageAsset(Struct, frozen=True, rename="camel"):
     """An image of an asset manifest."""
 
     display_name: str | None = None
-
-
-class _AssetManifest(Struct, frozen=True, rename="camel"):
-    """The assets of a stack."""
-
-    files: dict[str, _FileAsset] = {}
-    docker_images: dict[str, _ImageAsset] = {}
 
 
 class StageAssembly(Struct, frozen=True):
@@ -265,16 +227,8 @@ def _manifest(assembly: str) -> dict[str, Any]:
     """What an assembly consists of, with the types that the CDK writes. Raises FileProblem."""
     path = os.path.join(assembly, "manifest.json")
     manifest = _json(path)
-    _converted(manifest, _Manifest, path)
+    read_as(Manifest, manifest, path)
     return manifest
-
-
-def _converted(document: Mapping[str, Any], shape: type[Shape], path: str) -> Shape:
-    """The content of a file as a struct. Raises FileProblem."""
-    try:
-        return msgspec.convert(document, shape)
-    except msgspec.ValidationError as problem:
-        raise FileProblem(path=path, reason=f"it is not as the CDK writes it: {problem}") from None
 
 
 def _property(folder: str, artifact: Mapping[str, Any], name: str) -> str:
@@ -287,13 +241,7 @@ def _property(folder: str, artifact: Mapping[str, Any], name: str) -> str:
 
 
 def _json(path: str) -> dict[str, Any]:
-    try:
-        document = json.loads(read(path))
-    except (ValueError, RecursionError):
-        raise FileProblem(path=path, reason="it is not JSON") from None
-    if not isinstance(document, dict):
-        raise FileProblem(path=path, reason="it is not a JSON object")
-    return document
+    return json_object(read(path), path)
 
 
 def _inside(folder: str, name: str) -> str:
@@ -353,12 +301,13 @@ def _artifact(
     assets: list[CdkAsset] = []
     images: list[str] = []
     for dependency in stack.dependencies():
-        if dependency.get("type") == "cdk:asset-manifest":
+        if dependency.get("type") == ASSETS:
             path = _inside(stack.folder, _property(stack.folder, dependency, "file"))
-            manifest = _converted(_json(path), _AssetManifest, path)
+            manifest = read_as(AssetManifest, _json(path), path)
             for key, image in manifest.docker_images.items():
-                images.append(image.display_name or key)
-            assets += _assets(stack.folder, manifest, filled)
+                images.append(read_as(_ImageAsset, image, path).display_name or key)
+            files = {key: read_as(_FileAsset, file, path) for key, file in manifest.files.items()}
+            assets += _assets(stack.folder, files, filled)
     if images:
         raise Refused(
             f"stack {name} builds the image {', '.join(images)}, which toolkit does not do for a"
@@ -384,9 +333,11 @@ def _artifact(
     )
 
 
-def _assets(folder: str, manifest: _AssetManifest, filled: Callable[[str], str]) -> list[CdkAsset]:
+def _assets(
+    folder: str, files: Mapping[str, _FileAsset], filled: Callable[[str], str]
+) -> list[CdkAsset]:
     assets = []
-    for key, file in manifest.files.items():
+    for key, file in files.items():
         if file.source.executable is not None or file.source.path is None:
             raise Refused(
                 f"asset {key} is made by a program of its own",

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from toolkit.formats.cdk_manifest import STACK, STAGE
 from toolkit.ports import cdk_assembly
 
 
@@ -54,18 +55,18 @@ class _AssemblyGraph:
             artifacts = stage.manifest.get("artifacts", {})
             for key, artifact in artifacts.items():
                 path = os.path.join(stage.folder, key)
-                is_stage = artifact.get("type") == cdk_assembly.STAGE
+                is_stage = artifact.get("type") == STAGE
                 needs = set(_ends(stage.folder, artifact, artifacts))
                 self.before.setdefault(path, set()).update(needs, (stage.stage,))
                 self.before.setdefault(_end(stage.stage, True), set()).add(_end(path, is_stage))
-                if artifact.get("type") == cdk_assembly.STACK:
+                if artifact.get("type") == STACK:
                     self.stacks[path] = _place(key, artifact)
 
 
 def _ends(folder: str, artifact: Mapping[str, Any], artifacts: Mapping[str, Any]) -> Iterator[str]:
     """What the artifacts that one depends on are done with."""
     for name in artifact.get("dependencies", ()):
-        is_stage = artifacts.get(name, {}).get("type") == cdk_assembly.STAGE
+        is_stage = artifacts.get(name, {}).get("type") == STAGE
         yield _end(os.path.join(folder, name), is_stage)
 
 

@@ -1,0 +1,416 @@
+"""The stacks of an assembly, and of templates that people write themselves."""
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.errors import FileProblem
+from toolkit.formats.cdk_manifest import (
+    ASSETS,
+    DEEPEST,
+    STACK,
+    STAGE,
+    AssetManifest,
+    Manifest,
+    ManifestArtifact,
+    json_object,
+    read_as,
+)
+from toolkit.formats.documents import as_mapping
+from toolkit.formats.template import template_data, texts
+from toolkit.templates.clean import NESTED, canonical_digest, cleaned
+from toolkit.templates.model import Asset, AssetKind, SynthesizedStack
+
+Reader = Callable[[str], bytes]
+"""Reads a file of an assembly, by its path inside: with slashes, never absolute, never `..`. Raises
+FileProblem.
+"""
+
+MOST_NESTED = 500
+"""The most nested stacks of a stack, and DEEPEST_NESTED how deep they may lie in each other."""
+DEEPEST_NESTED = 20
+
+_HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_LEGACY = r"{}(S3Bucket|S3VersionKey|ArtifactHash)[0-9A-F]{{8}}"
+"""The end of a parameter's name in the CDK's old synthesis; its last digits come from the hash."""
+_DUMMY = re.compile(
+    r"dummy-value-for-|dummy1[abc]\b|\bvpc-12345\b|\bami-1234\b|\bsg-12345678\b|\bsubnet-12345\b"
+    r"|\bDUMMY\b|\bvgw-12345\b|\bp-12345\b|\bs-12345\b|\brtb-12345s\b"
+)
+"""What the CDK puts where a lookup has not been answered."""
+
+
+class _Stage(Struct, frozen=True):
+    """The assembly of the app, or of a stage. `stages` are those in it, by the key of each."""
+
+    folder: str
+    manifest: Manifest
+    stages: Mapping[str, "_Stage"]
+
+    def stacks(self) -> Iterator[tuple["_Stage", str, ManifestArtifact]]:
+        """Its stacks and those of its stages."""
+        for key, artifact in self.manifest.artifacts.items():
+            if artifact.type == STACK:
+                yield self, key, artifact
+            elif key in self.stages:
+                yield from self.stages[key].stacks()
+
+    def all(self) -> Iterator["_Stage"]:
+        """It and the stages in it."""
+        yield self
+        for stage in self.stages.values():
+            yield from stage.all()
+
+
+class _Files(Struct, frozen=True):
+    """What the manifests of a stack's assets say. `templates` are files as they are, by hash."""
+
+    assets: tuple[Asset, ...]
+    templates: Mapping[str, str]
+
+
+def stacks(read: Reader) -> tuple[SynthesizedStack, ...]:
+    """Every stack of an assembly and of the stages in it, in the order of the manifests. `read`
+    reads its files. Raises FileProblem for what is missing, or not as the CDK writes it.
+    """
+    app = _stage(read, "", 0, set())
+    before = _dependencies(app)
+    built = [
+        _stack(read, stage, key, artifact, before[stage.folder, key])
+        for stage, key, artifact in app.stacks()
+    ]
+    lookups = [lookup for stage in app.all() for lookup in stage.manifest.missing or ()]
+    return tuple(_with_missing(built, lookups))
+
+
+def _stage(read: Reader, folder: str, depth: int, seen: set[str]) -> _Stage:
+    path = posixpath.join(folder, "manifest.json")
+    if depth > DEEPEST:
+        raise FileProblem(path=path, reason=f"it is inside more than {DEEPEST} stages")
+    if folder in seen:
+        raise FileProblem(path=path, reason="it is in the folder of two stages")
+    seen.add(folder)
+    manifest = read_as(Manifest, json_object(read(path), path), path)
+    inner = {}
+    for key, artifact in manifest.artifacts.items():
+        if artifact.type == STAGE:
+            name = artifact.needed(path, "directory_name")
+            inner[key] = _stage(read, _inside(folder, name, path), depth + 1, seen)
+    return _Stage(folder, manifest, inner)
+
+
+def _inside(folder: str, name: str, manifest: str) -> str:
+    """The path of what a manifest names. Raises FileProblem for one outside of the assembly."""
+    path = posixpath.normpath(posixpath.join(folder, name))
+    if path == ".." or path.startswith(("../", "/")) or "\0" in path:
+        raise FileProblem(path=manifest, reason=f"it names {name}, which is outside of it")
+    return "" if path == "." else path
+
+
+def _dependencies(app: _Stage) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Stack, by folder and key -> the ids of the stacks before it: those that it depends on itself,
+    and that the stages around it do.
+    """
+    before: dict[tuple[str, str], tuple[str, ...]] = {}
+    waiting: list[tuple[_Stage, frozenset[str]]] = [(app, frozenset())]
+    while waiting:
+        stage, outer = waiting.pop()
+        for key, artifact in stage.manifest.artifacts.items():
+            ids = set(outer)
+            for name in artifact.dependencies:
+                other = stage.manifest.artifacts.get(name, ManifestArtifact())
+                if other.type == STACK:
+                    ids.add(other.display_name or name)
+                elif name in stage.stages:
+                    inner = stage.stages[name].stacks()
+                    ids |= {stack.display_name or own for _, own, stack in inner}
+            if artifact.type == STACK:
+                before[stage.folder, key] = tuple(sorted(ids))
+            elif key in stage.stages:
+                waiting.append((stage.stages[key], frozenset(ids)))
+    return before
+
+
+def _stack(
+    read: Reader, stage: _Stage, key: str, artifact: ManifestArtifact, before: tuple[str, ...]
+) -> SynthesizedStack:
+    manifest = posixpath.join(stage.folder, "manifest.json")
+    properties = artifact.properties
+    path = _inside(stage.folder, artifact.needed(manifest, "template_file"), manifest)
+    files = _files(read, stage, artifact, path)
+    nesting = _Nesting(read, files.templates)
+    template = nesting.template(path, "", ())
+    account, region = _environment(artifact.environment)
+    return SynthesizedStack(
+        id=artifact.display_name or key,
+        name=properties.stack_name or key,
+        account=account,
+        region=region,
+        template=template,
+        parameters=properties.parameters or {},
+        tags=properties.tags if properties.tags is not None else _old_tags(artifact),
+        protected=bool(properties.termination_protection),
+        role=properties.cloud_formation_execution_role_arn or "",
+        notifications=tuple(properties.notification_arns or ()),
+        assets=tuple(asset for asset in files.assets if asset.content not in nesting.digests),
+        nested=nesting.templates,
+        dependencies=before,
+        undeployed=nesting.undeployed,
+        labels=_inner_labels(nesting.labels, artifact.display_name or key),
+    )
+
+
+def _environment(text: str) -> tuple[str | None, str | None]:
+    """Account and region of `aws://ACCOUNT/REGION`, None for what the app leaves open."""
+    parts = text.removeprefix("aws://").split("/")
+    if len(parts) != 2:
+        return None, None
+    account, region = parts
+    return (
+        None if account in ("", "unknown-account") else account,
+        None if region in ("", "unknown-region") else region,
+    )
+
+
+def _old_tags(artifact: ManifestArtifact) -> dict[str, str]:
+    """The tags of a stack as the CDK wrote them before they were one of its properties."""
+    tags = {}
+    for entries in (artifact.metadata or {}).values():
+        for entry in entries if isinstance(entries, list) else ():
+            if as_mapping(entry).get("type") != "aws:cdk:stack-tags":
+                continue
+            for tag in entry.get("data") or ():
+                pair = {str(name).lower(): value for name, value in as_mapping(tag).items()}
+                tags[str(pair.get("key"))] = str(pair.get("value"))
+    return tags
+
+
+def _files(read: Reader, stage: _Stage, artifact: ManifestArtifact, template: str) -> _Files:
+    assets: list[Asset] = []
+    templates: dict[str, str] = {}
+    own = posixpath.join(stage.folder, "manifest.json")
+    listed = False
+    for name in artifact.dependencies:
+        other = stage.manifest.artifacts.get(name, ManifestArtifact())
+        if other.type != ASSETS:
+            continue
+        listed = True
+        path = _inside(stage.folder, other.needed(own, "file"), own)
+        manifest = read_as(AssetManifest, json_object(read(path), path), path)
+        for key, file in manifest.files.items():
+            source = as_mapping(file.get("source"))
+            location = posixpath.normpath(posixpath.join(stage.folder, str(source.get("path"))))
+            if location == template:
+                continue  # the stack's own template
+            if source.get("packaging") == "file":
+                templates[key] = location
+            assets.append(_asset(AssetKind.FILE, key, file, "path"))
+        for key, image in manifest.docker_images.items():
+            assets.append(_asset(AssetKind.IMAGE, key, image, "directory"))
+    if not listed:
+        assets += _legacy_assets(read, stage, artifact, templates)
+    order = sorted(assets, key=lambda asset: (asset.kind, asset.content))
+    return _Files(tuple(order), templates)
+
+
+def _asset(kind: AssetKind, key: str, entry: Mapping[str, Any], place: str) -> Asset:
+    """An asset of an asset manifest; `place` is the option that says where it lies on this machine,
+    which decides nothing.
+    """
+    source = as_mapping(entry.get("source"))
+    options = {name: value for name, value in source.items() if name != place}
+    return Asset(kind, key, options, str(entry.get("displayName") or key))
+
+
+_PLACES = frozenset(
+    ("id", "path", "sourceHash", "repositoryName", "imageTag", "imageNameParameter")
+)
+
+
+def _legacy_assets(
+    read: Reader, stage: _Stage, artifact: ManifestArtifact, templates: dict[str, str]
+) -> Iterator[Asset]:
+    """The assets of the CDK's old synthesis, which stand in the stack's metadata. Those that are
+    files as they are go to `templates`.
+    """
+    metadata: dict[str, Any] = dict(artifact.metadata or {})
+    if artifact.additional_metadata_file:
+        own = posixpath.join(stage.folder, "manifest.json")
+        path = _inside(stage.folder, artifact.additional_metadata_file, own)
+        metadata |= json_object(read(path), path)
+    for entries in metadata.values():
+        for entry in entries if isinstance(entries, list) else ():
+            data = as_mapping(as_mapping(entry).get("data"))
+            if as_mapping(entry).get("type") != "aws:cdk:asset" or not data:
+                continue
+            key = str(data.get("sourceHash") or data.get("id"))
+            image = data.get("packaging") == "container-image"
+            if data.get("packaging") == "file":
+                place = posixpath.join(stage.folder, str(data.get("path")))
+                templates[key] = posixpath.normpath(place)
+            options = {
+                name: value
+                for name, value in data.items()
+                if name not in _PLACES and not name.endswith("Parameter")
+            }
+            kind = AssetKind.IMAGE if image else AssetKind.FILE
+            yield Asset(kind, key, options, str(data.get("id") or key))
+
+
+class _Nesting:
+    """Reads the template of a stack and those that are nested in it. In a template that nests
+    another, the hash of the other's file is replaced by that of its cleaned content: the file
+    changes with the paths that the CDK writes into it.
+    """
+
+    def __init__(self, read: Reader, files: Mapping[str, str]) -> None:
+        self._read, self._files = read, files
+        self.templates: dict[str, Mapping[str, Any]] = {}
+        self.digests: dict[str, str] = {}
+        self.undeployed: dict[str, str] = {}
+        self.labels: dict[str, str] = {}
+
+    def template(self, path: str, prefix: str, outer: tuple[str, ...]) -> dict[str, Any]:
+        """A cleaned template. `prefix` begins the names of what is in it, `outer` are the files
+        that it is nested in. Raises FileProblem.
+        """
+        if path in outer or len(outer) > DEEPEST_NESTED or len(self.templates) > MOST_NESTED:
+            raise FileProblem(path=path, reason="it is nested in itself, too deep, or too often")
+        text = self._read(path).decode("utf-8", "replace")
+        clean = cleaned(_data(text, path))
+        for name, undeployed in clean.undeployed.items():
+            self.undeployed[prefix + name] = undeployed
+        self.labels |= {prefix + name: label for name, label in clean.labels.items()}
+        inner: dict[str, str] = {}
+        for name, key in _nested_hashes(clean.template, self._files):
+            place = f"{prefix}{name}"
+            nested = self.template(self._files[key], f"{place}/", (*outer, path))
+            self.templates[place] = nested
+            self.digests[key] = inner[key] = canonical_digest(nested)
+        if not inner:
+            return clean.template
+        replaced: dict[str, Any] = _replaced(clean.template, _substitutions(inner))
+        return replaced
+
+
+def _data(text: str, path: str) -> dict[str, Any]:
+    try:
+        return template_data(text)
+    except ValueError as error:
+        raise FileProblem(path=path, reason=str(error)) from None
+
+
+def _nested_hashes(
+    template: Mapping[str, Any], files: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """The nested stacks of a template, and the hash of the file that is the template of each."""
+    for name, resource in as_mapping(template.get("Resources")).items():
+        if as_mapping(resource).get("Type") != NESTED:
+            continue
+        address = as_mapping(as_mapping(resource).get("Properties")).get("TemplateURL")
+        named = {key for text in texts(address) for key in _HASH.findall(text) if key in files}
+        if len(named) == 1:
+            yield name, named.pop()
+
+
+def _substitutions(digests: Mapping[str, str]) -> Callable[[str], str]:
+    patterns = [(key, re.compile(_LEGACY.format(key)), own) for key, own in digests.items()]
+
+    def replaced(text: str) -> str:
+        for key, parameter, own in patterns:
+            if key in text:
+                text = parameter.sub(rf"{own}\1", text).replace(key, own)
+        return text
+
+    return replaced
+
+
+def _replaced(value: Any, replaced: Callable[[str], str]) -> Any:
+    """A value with all of its texts replaced, keys included."""
+    if isinstance(value, str):
+        return replaced(value)
+    if isinstance(value, Mapping):
+        return {replaced(key): _replaced(inner, replaced) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_replaced(inner, replaced) for inner in value]
+    return value
+
+
+def _with_missing(
+    built: Sequence[SynthesizedStack], lookups: Sequence[Mapping[str, Any]]
+) -> Iterator[SynthesizedStack]:
+    """The stacks, each with the lookups that it may be made of: those for its environment, also
+    through stacks that it depends on, and all if a made-up value is in its template.
+    """
+    reasons: dict[str, list[str]] = {}
+    for stack in built:
+        made_up = any(_DUMMY.search(text) for text in texts([stack.template, stack.nested]))
+        for lookup in lookups:
+            if made_up or _is_for(stack, as_mapping(lookup.get("props"))):
+                why = f"the app has to look up {lookup.get('key')}"
+                reasons.setdefault(stack.id, []).append(why)
+    order = {stack.id: stack for stack in built}
+    grew = bool(lookups)
+    while grew:
+        grew = False
+        for stack in order.values():
+            for name in stack.dependencies:
+                own = reasons.setdefault(stack.id, [])
+                more = [why for why in reasons.get(name, ()) if why not in own]
+                own += more
+                grew = grew or bool(more)
+    for stack in built:
+        missing = tuple(dict.fromkeys(reasons.get(stack.id, ())))
+        yield replace(stack, missing=missing) if missing else stack
+
+
+def _is_for(stack: SynthesizedStack, place: Mapping[str, Any]) -> bool:
+    """Whether a lookup may be for a stack's environment; one that names none may be for any."""
+    pairs = ((stack.account, place.get("account")), (stack.region, place.get("region")))
+    return all(not isinstance(other, str) or own == other for own, other in pairs)
+
+
+def plain_stack(
+    stack: SynthesizedStack,
+    text: str,
+    contents: Mapping[str, str] | None = None,
+    nested: Mapping[str, str] | None = None,
+    path: str = "template",
+) -> SynthesizedStack:
+    """The stack with the content of a template, JSON or YAML: CloudFormation's, SAM's, or what
+    CloudFormation says that is deployed. `stack` says all else of it: its name, where, parameters.
+
+    `contents` are the digests of the local files and folders that the template names, by their
+    place (`Api.CodeUri`); `nested` the texts of nested templates, by logical ids, joined by slashes
+    where they are nested deeper. `path` is the template's for errors. Raises FileProblem.
+    """
+    clean = cleaned(_data(text, path))
+    undeployed, labels = dict(clean.undeployed), dict(clean.labels)
+    templates: dict[str, Mapping[str, Any]] = {}
+    for place, inner_text in (nested or {}).items():
+        inner = cleaned(_data(inner_text, f"{path}: {place}"))
+        templates[place] = inner.template
+        undeployed |= {f"{place}/{key}": own for key, own in inner.undeployed.items()}
+        labels |= {f"{place}/{key}": label for key, label in inner.labels.items()}
+    assets = tuple(
+        # which of them it is decides: two functions may exchange their code
+        Asset(AssetKind.FILE, content, {"for": place}, place)
+        for place, content in sorted((contents or {}).items())
+    )
+    return replace(
+        stack,
+        template=clean.template,
+        assets=assets,
+        nested=templates,
+        undeployed=undeployed,
+        labels=_inner_labels(labels, stack.id),
+    )
+
+
+def _inner_labels(labels: Mapping[str, str], stack: str) -> dict[str, str]:
+    """The paths of constructs, within their stack."""
+    return {name: label.removeprefix(f"{stack}/") for name, label in labels.items()}
