@@ -1,6 +1,17 @@
 """Texts without the values that nobody may see."""
 
+import re
 from collections.abc import Mapping
+
+LOOKS_SECRET = re.compile(
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE"
+    r" KEY-----|\bxox[abprs]-|\bgh[pousr]_\w{20,}|://[^/\s:@]+:[^/\s@]+@"
+)
+"""Texts that are a credential, or hold one."""
+SECRET_NAME = re.compile(
+    r"(?i)(?:passw(?:or)?d|passphrase|secret|token|credentials?|(?:api|access|private|secret)_?-?key)$"
+)
+"""Names of settings whose values are secret."""
 
 
 def hidden_parts(value: str, shortest: int) -> set[str]:

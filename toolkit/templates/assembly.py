@@ -24,6 +24,7 @@ from toolkit.formats.documents import as_mapping
 from toolkit.formats.template import template_data, texts
 from toolkit.templates.clean import NESTED, canonical_digest, cleaned
 from toolkit.templates.model import Asset, AssetKind, SynthesizedStack
+from toolkit.templates.references import replaced
 
 Reader = Callable[[str], bytes]
 """Reads a file of an assembly, by its path inside: with slashes, never absolute, never `..`. Raises
@@ -35,8 +36,12 @@ MOST_NESTED = 500
 DEEPEST_NESTED = 20
 
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-_LEGACY = r"{}(S3Bucket|S3VersionKey|ArtifactHash)[0-9A-F]{{8}}"
-"""The end of a parameter's name in the CDK's old synthesis; its last digits come from the hash."""
+_NAMED_HASH = re.compile(
+    r"(?<![0-9a-f])([0-9a-f]{64})(?![0-9a-f])(?:(S3Bucket|S3VersionKey|ArtifactHash)[0-9A-F]{8})?"
+)
+"""A hash, in the CDK's old synthesis as a part of a parameter's name: the last digits of that come
+from the hash, too.
+"""
 _DUMMY = re.compile(
     r"dummy-value-for-|dummy1[abc]\b|\bvpc-12345\b|\bami-1234\b|\bsg-12345678\b|\bsubnet-12345\b"
     r"|\bDUMMY\b|\bvgw-12345\b|\bp-12345\b|\bs-12345\b|\brtb-12345s\b"
@@ -293,8 +298,8 @@ class _Nesting:
             self.digests[key] = inner[key] = canonical_digest(nested)
         if not inner:
             return clean.template
-        replaced: dict[str, Any] = _replaced(clean.template, _substitutions(inner))
-        return replaced
+        template: dict[str, Any] = replaced(clean.template, _substitutions(inner))
+        return template
 
 
 def _data(text: str, path: str) -> dict[str, Any]:
@@ -318,26 +323,11 @@ def _nested_hashes(
 
 
 def _substitutions(digests: Mapping[str, str]) -> Callable[[str], str]:
-    patterns = [(key, re.compile(_LEGACY.format(key)), own) for key, own in digests.items()]
+    def own(match: re.Match[str]) -> str:
+        digest = digests.get(match[1])
+        return match[0] if digest is None else digest + (match[2] or "")
 
-    def replaced(text: str) -> str:
-        for key, parameter, own in patterns:
-            if key in text:
-                text = parameter.sub(rf"{own}\1", text).replace(key, own)
-        return text
-
-    return replaced
-
-
-def _replaced(value: Any, replaced: Callable[[str], str]) -> Any:
-    """A value with all of its texts replaced, keys included."""
-    if isinstance(value, str):
-        return replaced(value)
-    if isinstance(value, Mapping):
-        return {replaced(key): _replaced(inner, replaced) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_replaced(inner, replaced) for inner in value]
-    return value
+    return lambda text: _NAMED_HASH.sub(own, text)
 
 
 def _with_missing(

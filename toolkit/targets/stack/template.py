@@ -7,6 +7,7 @@ from typing import Any
 
 from toolkit.errors import Refused
 from toolkit.formats.documents import as_mapping
+from toolkit.formats.redaction import LOOKS_SECRET, SECRET_NAME
 from toolkit.model import Version
 
 INLINE = 51_200
@@ -22,13 +23,6 @@ VERSION, COMMIT, FINGERPRINT, RUN = (
 SETTINGS, TEMPLATE = "toolkit:settings", "toolkit:template"
 OURS = (VERSION, COMMIT, FINGERPRINT, RUN, SETTINGS, TEMPLATE)
 
-_LOOKS_SECRET = re.compile(
-    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE"
-    r" KEY-----|\bxox[abprs]-|\bgh[pousr]_\w{20,}|://[^/\s:@]+:[^/\s@]+@"
-)
-_SECRET_NAME = re.compile(
-    r"(?i)(?:passw(?:or)?d|passphrase|secret|token|credentials?|(?:api|access|private|secret)_?-?key)$"
-)
 _REFERENCE = re.compile(r"\{\{resolve:(?:secretsmanager|ssm-secure|ssm):[^}]+\}\}")
 _HINT = (
     "put it into Secrets Manager and use a dynamic reference: "
@@ -57,10 +51,10 @@ def refuse_secrets(values: Mapping[str, str], declared: Iterable[Mapping[str, An
         str(parameter.get("ParameterKey")) for parameter in declared if parameter.get("NoEcho")
     }
     for name, value in values.items():
-        if _LOOKS_SECRET.search(value):
+        if LOOKS_SECRET.search(value):
             raise Refused(f"the value of parameter {name} looks like a credential", _HINT)
         plain = value and not _REFERENCE.search(value) and not value.startswith("arn:")
-        if plain and (name in hidden or _SECRET_NAME.search(name)):
+        if plain and (name in hidden or SECRET_NAME.search(name)):
             raise Refused(f"parameter {name} is a secret, but its value is in plain text", _HINT)
 
 
