@@ -266,3 +266,12 @@ class Broadening(Struct, frozen=True):
     what: str
     details: tuple[str, ...] = ()
     label: str = ""
+
+
+class ExaminedStack(Struct, frozen=True):
+    """A comparison with what it means for what is live."""
+
+    comparison: StackComparison
+    predictions: Mapping[str, Prediction] = {}
+    losses: tuple[Loss, ...] = ()
+    broadenings: tuple[Broadening, ...] = ()

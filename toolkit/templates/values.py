@@ -1,18 +1,20 @@
 """Values that differ, as people may see them: shortened around what differs, without secrets."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from toolkit.formats.redaction import LOOKS_SECRET, SECRET_NAME
 from toolkit.templates.clean import canonical
 from toolkit.templates.model import Path, ValueDifference
-from toolkit.templates.references import words
+from toolkit.templates.references import before_intrinsic, words
 
 LONGEST_VALUE = 60
 """The most characters of a value that are shown."""
 MOST_VALUES = 200
 """The most values of a resource or part that are told."""
 HIDDEN = "(hidden)"
+_HASH = re.compile(r"[0-9a-f]{64}")
 NOTHING: Any = object()
 """Stands for a value that is not there: None is a value."""
 
@@ -35,12 +37,25 @@ def value_differences(
     """The values that differ, the most deeply nested ones; at most MOST_VALUES. `hidden` are those
     that nobody may see.
     """
-    differences: list[ValueDifference] = []
+    differences: dict[Path, ValueDifference] = {}
     for place, was, now, secret in differing(before, after, path, hidden):
         if len(differences) == MOST_VALUES:
             break
-        differences.append(ValueDifference(place, *_shown(was, now, secret)))
-    return tuple(differences)
+        known, is_function = before_intrinsic(place)
+        if is_function:  # a person reads `${Name.Arn}` better than a part of it
+            was, now = (_at(value, known[len(path) :]) for value in (before, after))
+        if known not in differences:
+            differences[known] = ValueDifference(known, *_shown(was, now, secret))
+    return tuple(differences.values())
+
+
+def _at(value: Any, path: Path) -> Any:
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return NOTHING
+    return value
 
 
 def differing(
@@ -99,9 +114,13 @@ def _bare(value: Any) -> Any:
         }
     if isinstance(value, list):
         return [_bare(inner) for inner in value]
-    if isinstance(value, str) and LOOKS_SECRET.search(value):
-        return HIDDEN
+    if isinstance(value, str):
+        return HIDDEN if LOOKS_SECRET.search(value) else _HASH.sub(_beginning, value)
     return value
+
+
+def _beginning(hash: re.Match[str]) -> str:
+    return f"{hash[0][:12]}…"
 
 
 def _apart(before: list[Any], after: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -10,108 +10,14 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.formats.documents import as_mapping
+from toolkit.templates.access import broadening
+from toolkit.templates.consequences import HOLDS_DATA, REVISIONS
 
 WIDTH = 78
 NOTES = 30
 """How much of it what there is to say beside a resource may take."""
 NARROWEST = 60
 """How much of a line a step with a long name leaves."""
-
-HOLDS_DATA = frozenset(
-    (
-        "AWS::Backup::BackupVault",
-        "AWS::Cassandra::Table",
-        "AWS::Cognito::UserPool",
-        "AWS::DocDB::DBCluster",
-        "AWS::DynamoDB::GlobalTable",
-        "AWS::DynamoDB::Table",
-        "AWS::EC2::Volume",
-        "AWS::ECR::Repository",
-        "AWS::EFS::FileSystem",
-        "AWS::ElastiCache::CacheCluster",
-        "AWS::ElastiCache::ReplicationGroup",
-        "AWS::Elasticsearch::Domain",
-        "AWS::FSx::FileSystem",
-        "AWS::KMS::Key",
-        "AWS::Kinesis::Stream",
-        "AWS::Logs::LogGroup",
-        "AWS::MSK::Cluster",
-        "AWS::Neptune::DBCluster",
-        "AWS::OpenSearchService::Domain",
-        "AWS::RDS::DBCluster",
-        "AWS::RDS::DBInstance",
-        "AWS::Redshift::Cluster",
-        "AWS::S3::Bucket",
-        "AWS::SecretsManager::Secret",
-        "AWS::SQS::Queue",
-        "AWS::Timestream::Table",
-    )
-)
-"""Types whose resources cannot be made again with what was in them."""
-
-REVISIONS = frozenset(
-    (
-        "AWS::ApiGateway::Deployment",
-        "AWS::ApiGatewayV2::Deployment",
-        "AWS::ECS::TaskDefinition",
-        "AWS::Lambda::LayerVersion",
-        "AWS::Lambda::Version",
-    )
-)
-"""Types that are never changed but replaced: a new one is the normal way, and nobody has to
-agree.
-"""
-
-_GRANTS = {
-    "AWS::IAM::Role": (
-        "AssumeRolePolicyDocument",
-        "ManagedPolicyArns",
-        "Policies",
-        "PermissionsBoundary",
-    ),
-    "AWS::IAM::User": (
-        "ManagedPolicyArns",
-        "Policies",
-        "Groups",
-        "PermissionsBoundary",
-        "LoginProfile",
-    ),
-    "AWS::IAM::Group": ("ManagedPolicyArns", "Policies"),
-    "AWS::IAM::Policy": ("PolicyDocument", "Roles", "Users", "Groups"),
-    "AWS::IAM::RolePolicy": ("PolicyDocument", "RoleName"),
-    "AWS::IAM::UserPolicy": ("PolicyDocument", "UserName"),
-    "AWS::IAM::GroupPolicy": ("PolicyDocument", "GroupName"),
-    "AWS::IAM::ManagedPolicy": ("PolicyDocument", "Roles", "Users", "Groups"),
-    "AWS::IAM::UserToGroupAddition": ("GroupName", "Users"),
-    "AWS::IAM::AccessKey": ("UserName",),
-    "AWS::IAM::OIDCProvider": ("ClientIdList", "Url"),
-    "AWS::IAM::SAMLProvider": ("SamlMetadataDocument",),
-    "AWS::Lambda::Permission": (
-        "Principal",
-        "Action",
-        "FunctionName",
-        "SourceArn",
-        "SourceAccount",
-    ),
-    "AWS::Lambda::Url": ("AuthType",),
-}
-"""The properties that say who may do what."""
-
-_RESOURCE_POLICIES = {
-    "AWS::S3::BucketPolicy": "PolicyDocument",
-    "AWS::SQS::QueuePolicy": "PolicyDocument",
-    "AWS::SNS::TopicPolicy": "PolicyDocument",
-    "AWS::KMS::Key": "KeyPolicy",
-    "AWS::SecretsManager::ResourcePolicy": "ResourcePolicy",
-    "AWS::ECR::Repository": "RepositoryPolicyText",
-    "AWS::S3::AccessPoint": "Policy",
-    "AWS::EFS::FileSystem": "FileSystemPolicy",
-    "AWS::Backup::BackupVault": "AccessPolicy",
-}
-"""Policies on things: they broaden where they let in somebody new."""
-
-_INGRESS = {"AWS::EC2::SecurityGroup": "SecurityGroupIngress", "AWS::EC2::SecurityGroupIngress": ""}
-_EVERYBODY = ("0.0.0.0/0", "::/0")
 
 Properties = Callable[[str], tuple[Any, Any]]
 """Logical id -> its properties before and after; None where they are not known, an empty mapping
@@ -382,7 +288,7 @@ def _effect(change: Mapping[str, Any], properties: Properties, within: str) -> R
     if does in (ResourceVerb.DELETES, ResourceVerb.LETS_GO, ResourceVerb.TAGS):
         broadens = ""
     else:
-        broadens = _broadening(kind, touched, does == ResourceVerb.ADDS, before, after)
+        broadens = broadening(kind, touched, does == ResourceVerb.ADDS, before, after)
     return ResourceChange(
         within + logical, kind, does, gone and kind in HOLDS_DATA, broadens, touched
     )
@@ -439,114 +345,3 @@ def _context_properties(text: Any) -> Any:
     if isinstance(properties, dict):
         return properties
     return None
-
-
-def _broadening(kind: str, touched: tuple[str, ...], new: bool, before: Any, after: Any) -> str:
-    """Why this lets somebody do more; what cannot be known counts as if it did."""
-    if kind in _GRANTS and (new or not touched or set(touched) & set(_GRANTS[kind])):
-        if new or before is None or after is None:
-            return "grants permissions"
-        gained = any(
-            _gains(before.get(name), after.get(name))
-            for name in _GRANTS[kind]
-            if name != "PermissionsBoundary"
-        )
-        unbound = before.get("PermissionsBoundary") != after.get("PermissionsBoundary")
-        if gained or unbound:
-            return "grants permissions"
-        return ""
-    if kind in _RESOURCE_POLICIES and (new or not touched or _RESOURCE_POLICIES[kind] in touched):
-        if before is None or after is None:
-            return "changes who may use it"
-        name = _RESOURCE_POLICIES[kind]
-        if _is_open(after.get(name)) and not _is_open(before.get(name)):
-            return "open to everybody"
-        if not new and _gains(before.get(name), after.get(name)):
-            return "grants permissions"
-        return ""
-    if kind in _INGRESS and (
-        new or not touched or kind.endswith("Ingress") or _INGRESS[kind] in touched
-    ):
-        return _opening(_INGRESS[kind], before, after)
-    return ""
-
-
-def _gains(before: Any, after: Any) -> bool:
-    """Whether a policy has a statement, a list an entry, that was not there: or lost one that
-    denied something.
-    """
-    was, now = _policy_parts(before), _policy_parts(after)
-    allowed = {text for text, denies in now.items() if not denies}
-    denied = {text for text, denies in was.items() if denies}
-    return bool(allowed - was.keys()) or bool(denied - now.keys())
-
-
-def _policy_parts(value: Any) -> dict[str, bool]:
-    """The statements and entries in a property, and whether each denies something."""
-    if isinstance(value, str) and value.startswith("{"):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {value: False}
-    if isinstance(value, Mapping) and "PolicyDocument" in value:
-        return _policy_parts(value["PolicyDocument"])
-    if isinstance(value, Mapping) and "Statement" in value:
-        return _policy_parts(value["Statement"])
-    if isinstance(value, list):
-        parts: dict[str, bool] = {}
-        for part in value:
-            parts |= _policy_parts(part)
-        return parts
-    if value is None:
-        return {}
-    return {
-        json.dumps(value, sort_keys=True, default=str): (
-            isinstance(value, Mapping) and value.get("Effect") == "Deny"
-        )
-    }
-
-
-def _is_open(policy: Any) -> bool:
-    """Whether a policy lets everybody in, without a condition."""
-    for text, denies in _policy_parts(policy).items():
-        try:
-            statement = None if denies else json.loads(text)
-        except ValueError:
-            continue  # a text that is not a policy; that it is new is told all the same
-        if not isinstance(statement, Mapping) or statement.get("Condition"):
-            continue
-        if '"*"' in json.dumps(statement.get("Principal"), default=str):
-            return True
-    return False
-
-
-def _opening(name: str, before: Any, after: Any) -> str:
-    if before is None or after is None:
-        return "changes who may connect"
-    if name:  # the rules are one of the resource's properties, else they are the resource itself
-        before, after = before.get(name), after.get(name)
-    was, now = _ingress_sources(before), _ingress_sources(after)
-    if any(address in _EVERYBODY for address, _ in now - was):
-        return "open to the internet"
-    if any(address == "?" for address, _ in now - was):
-        return "changes who may connect"
-    return ""
-
-
-def _ingress_sources(rules: Any) -> set[tuple[str, str]]:
-    """Where a security group lets traffic in from, and the rule; `?` where the template does not
-    say it in plain words.
-    """
-    sources = set()
-    if not isinstance(rules, list):
-        rules = [rules] if rules else []
-    for rule in rules:
-        text = json.dumps(rule, sort_keys=True, default=str)
-        if not isinstance(rule, Mapping) or any(str(key).startswith("Fn::") for key in rule):
-            sources.add(("?", text))
-            continue
-        for key in ("CidrIp", "CidrIpv6"):
-            if key in rule:
-                address = rule[key] if isinstance(rule[key], str) else "?"
-                sources.add((address, text))
-    return sources
