@@ -144,6 +144,13 @@ class ToolkitError(Exception):
         return self.error_class is ErrorClass.INVALID
 
     @property
+    def in_words(self) -> Advice:
+        """The message, and what to do about it."""
+        if not self.next:
+            return str(self)
+        return (f"{self};", *advice_parts(self.next))
+
+    @property
     def template(self) -> str:
         """The message, with the names of facts in braces."""
         return " ".join((type(self).__doc__ or "").split())

@@ -355,6 +355,8 @@ class Rules(Struct, frozen=True):
     include: tuple[str, ...] = ()
     checks: Checks = Checks()
     trust: Trust = Trust()
+    offers_templates: bool = True
+    """Whether the question after `diff` offers to compare templates."""
 
     @property
     def fallback(self) -> str | None:
@@ -600,6 +602,20 @@ class DiffResult(Struct, frozen=True):
     failed_before: Mapping[str, str] = {}
     told_first: tuple[str, ...] = ()
     instructions: Mapping[str, str | None] = {}
+
+
+FEW_FILES = 4
+"""More files than these are not few any more."""
+
+
+class Counterfactual(Struct, frozen=True):
+    """The plan without some of the changed files. `dropped` are the targets, groups written out,
+    that would not be due then.
+    """
+
+    paths: tuple[str, ...]
+    dropped: tuple[str, ...]
+    plan: Plan
 
 
 class RuleVerdict(Struct, frozen=True):

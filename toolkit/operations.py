@@ -91,7 +91,9 @@ class DeployedState(Struct, frozen=True):
     `definition` is the digest of how it runs (an ECS task definition without names, revisions and
     our tags), `template` that of a stack's template and parameters, `artifacts` name -> digest of
     what was built. `body` is the template itself and `parameters` name -> value (None: the previous
-    value, which cannot be read back), so that they can be restored. Anything empty is unknown.
+    value, which cannot be read back), so that they can be restored. `stack` is what was synthesized
+    for it, in the form of the templates room, so that a later synthesis can be compared. Anything
+    empty is unknown.
     """
 
     definition: str = ""
@@ -99,6 +101,7 @@ class DeployedState(Struct, frozen=True):
     artifacts: Mapping[str, str] = {}
     body: str = ""
     parameters: Mapping[str, str | None] = {}
+    stack: str = ""
 
     def same(self, second: "DeployedState") -> bool | None:
         """Whether both are the same, None if there is nothing to compare. Only what is known of

@@ -65,7 +65,7 @@ def test_the_wider_choices_come_next_with_their_estimates(terminal: "pexpect.spa
 
 
 def test_why_shows_the_reasons_and_asks_again(terminal: "pexpect.spawn[str]") -> None:
-    terminal.send(DOWN * 3 + "\r")
+    terminal.send(DOWN * 4 + "\r")
     terminal.expect_exact("because cdk/stacks/fargate_stack.py matches")
     terminal.expect_exact("What now?")
     terminal.expect_exact("nothing")
@@ -74,14 +74,14 @@ def test_why_shows_the_reasons_and_asks_again(terminal: "pexpect.spawn[str]") ->
 
 
 def test_copy_hands_the_command_to_the_clipboard(terminal: "pexpect.spawn[str]") -> None:
-    terminal.send(DOWN * 4 + "\r")
+    terminal.send(DOWN * 5 + "\r")
     terminal.expect_exact("\x1b]52;c;dG9vbGtpdCBkZXBsb3ktc3RhY2sgZmFyZ2F0ZQ==\x07")
     terminal.expect_exact("copy it from here:\r\ntoolkit deploy-stack fargate\r\n")
     assert code(terminal) == 0
 
 
 def test_nothing_does_nothing(terminal: "pexpect.spawn[str]") -> None:
-    terminal.send(DOWN * 5 + "\r")
+    terminal.send(DOWN * 6 + "\r")
     assert code(terminal) == 0
 
 

@@ -554,12 +554,14 @@ def test_a_template_lies_beside_the_record_under_its_digest(
     [receipt] = shared.get("app")
     assert (receipt.deployed.body, receipt.deployed.template) == ("", "t")
     assert b"Resources" not in s3.body(KEY)
-    assert shared.body(receipt) == local(store).body(receipt) == "Resources: {}\n"
+    assert shared.body(receipt.body) == local(store).body(receipt.body) == "Resources: {}\n"
     Path(store.path("bodies", receipt.body)).unlink()
-    assert shared.body(receipt) == "Resources: {}\n"
+    assert shared.body(receipt.body) == "Resources: {}\n"
+    assert local(store).body(receipt.body), "it is kept on this machine again"
+    Path(store.path("bodies", receipt.body)).unlink()
     s3.put(f"team/bodies/{receipt.body}", b"another")
     with pytest.raises(StateDamaged):
-        shared.body(receipt)
+        shared.body(receipt.body)
 
 
 def test_a_run_that_changed_nothing_records_nothing_new(store: Store) -> None:

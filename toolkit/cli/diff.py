@@ -6,9 +6,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import NextCommand
 from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.cli import options, output
@@ -19,7 +21,9 @@ from toolkit.ports.git import Git
 
 if TYPE_CHECKING:  # loaded while git is at work
     from toolkit import flow
+    from toolkit.cli.prompt import TemplateChoice
     from toolkit.flow.compare import Records
+    from toolkit.templates.refinement import RefinedDiff
 
 EPILOG = """\b
 Examples:
@@ -31,10 +35,15 @@ Examples:
   toolkit diff A..B                between two commits
   toolkit diff A...B               what B changed since it left A
   git diff --name-only -z X | toolkit diff -z --paths-from -
+  toolkit diff --templates         exactly: what do the templates become?
 
 Uncommitted and untracked files count, unless you give --committed or a range. Exit codes: 0; with
 --exit-code, 10 if something is due; 2 for a wrong rules.toml, an unknown ref, or unmatched paths
 if rules.toml says "fail"."""
+
+
+TEMPLATES = "TOOLKIT_TEMPLATES"
+"""The variable with which a person always compares templates: `true`."""
 
 
 @click.command(epilog=EPILOG)
@@ -55,6 +64,12 @@ if rules.toml says "fail"."""
     metavar="FILE",
     help="Also write the plan to FILE, for a later `toolkit deploy --plan`.",
 )
+@click.option(
+    "--templates/--no-templates",
+    envvar=TEMPLATES,
+    default=False,
+    help="Also compare what the stacks' templates become. This runs the repository's CDK apps.",
+)
 @click.option("--exit-code", is_flag=True, help="Exit with 10 if something is due.")
 @options.allowed
 @options.as_json
@@ -71,8 +86,16 @@ def diff(ctx: click.Context, /, **values: Any) -> int:
     With BASE, which is any commit, `A..B` or `A...B`, it shows what that change calls for,
     whatever is deployed. `change` is where this branch left the branch that it will be merged
     into.
+
+    A rule says that a changed file may change a stack. With --templates, each stack is synthesized
+    and compared: those that do not change are left out, those that no rule called for are added.
     """
     arguments = DiffArguments(**values)
+    if arguments.paths_from is not None and _is_given(ctx, "templates"):
+        raise UsageError(
+            "--templates and --paths-from cannot be combined: templates are made of whole commits",
+            "leave one of them out",
+        )
     folder = options.enter(ctx, arguments.folder)
     git = _repository(folder, arguments)
     with ExitStack() as started:
@@ -83,10 +106,19 @@ def diff(ctx: click.Context, /, **values: Any) -> int:
 
         request = _request(ctx, folder, arguments)
         silent = arguments.quiet or arguments.as_json
-        result = flow.diff(request, git, _reader(request, git, silent), look)
+        result = flow.diff(request, git, records_for(request, git, silent), look)
+    refined = None
+    if arguments.templates and git is not None and arguments.paths_from is None:
+        refined = _refined(request, result, git, silent)
+        result = refined.result
     if arguments.out and not result.refusal:
         _write_plan(arguments.out, result, git)
-    return _report(result, git, arguments)
+    return _report(result, git, arguments, refined)
+
+
+def _is_given(ctx: click.Context, option: str) -> bool:
+    """Whether an option stands on the command line, and is not only a person's default."""
+    return ctx.get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 
 class DiffArguments(Struct, frozen=True):
@@ -100,6 +132,7 @@ class DiffArguments(Struct, frozen=True):
     paths_from: str | None
     nul: bool
     out: str | None
+    templates: bool
     exit_code: bool
     allowed: bool
     as_json: bool
@@ -154,14 +187,33 @@ def _request(ctx: click.Context, folder: str, arguments: DiffArguments) -> "flow
     )
 
 
-def _report(result: DiffResult, git: Git | None, arguments: DiffArguments) -> int:
+def _refined(
+    request: "flow.DiffRequest", result: DiffResult, git: Git, silent: bool
+) -> "RefinedDiff":
+    """The answer with what the templates say."""
+    from toolkit.cli.ports import open_ports
+    from toolkit.cli.synthesis_progress import SynthesisProgress
+    from toolkit.flow.refine import refine
+    from toolkit.flow.template_offer import last_duration_s
+
+    ports = open_ports(git, request.folder)
+    with SynthesisProgress(silent, last_duration_s(ports)) as progress:
+        return refine(request, result, git, ports, progress)
+
+
+def _report(
+    result: DiffResult,
+    git: Git | None,
+    arguments: DiffArguments,
+    refined: "RefinedDiff | None",
+) -> int:
     """Print the answer; on a terminal, offer to run what it recommends. The exit code."""
     from toolkit.show import diff as show
     from toolkit.show.text import listing
 
     _, code = show.status(result, arguments.exit_code)
     if arguments.as_json:
-        return output.document(show.document(result, arguments.exit_code))
+        return output.document(_document(result, refined, arguments))
     if arguments.quiet and not result.refusal:
         _warn(result)
         output.say(show.recommendation(result.plan, result.same))
@@ -170,7 +222,12 @@ def _report(result: DiffResult, git: Git | None, arguments: DiffArguments) -> in
         if threading.active_count() == 1:
             _load_output(arguments)
         people = _people(result, git) if arguments.verbose and git else ()
-        output.say(show.text(result, output.width(), arguments.verbose, people))
+        more: tuple[str, ...] = ()
+        if refined is not None:
+            from toolkit.show import refined as show_refined
+
+            more = tuple(show_refined.lines(refined, output.width(), arguments.verbose))
+        output.say(show.text(result, output.width(), arguments.verbose, people, more))
     if result.refusal:
         output.note(
             f"error: {result.refusal}, and no rule matches"
@@ -178,12 +235,48 @@ def _report(result: DiffResult, git: Git | None, arguments: DiffArguments) -> in
         )
         output.note("hint: add a rule for them, or add them to `ignore`")
     elif output.interactive() and not arguments.exit_code and result.plan.steps:
-        return _offer(result) or code
+        templates = None if refined is not None else _template_choice(result, git, arguments)
+        return _offer(result, templates) or code
     return code
 
 
-def _reader(request: "flow.DiffRequest", git: Git | None, silent: bool) -> "Records":
-    """Reads what is recorded as deployed (`last`), or is live, when it is needed."""
+def _document(
+    result: DiffResult, refined: "RefinedDiff | None", arguments: DiffArguments
+) -> dict[str, Any]:
+    from toolkit.show import diff as show
+
+    document = show.document(result, arguments.exit_code)
+    document["templates"] = None
+    if refined is not None:
+        from toolkit.show import refined as show_refined
+
+        document["templates"] = show_refined.document(refined)
+    return document
+
+
+def _template_choice(
+    result: DiffResult, git: Git | None, arguments: DiffArguments
+) -> "TemplateChoice | None":
+    """What offers to compare templates first; None where that could not narrow anything, or
+    rules.toml says that it is not offered.
+    """
+    from toolkit.flow.template_offer import can_narrow, last_duration_s
+
+    if git is None or arguments.paths_from is not None or not result.rules.offers_templates:
+        return None
+    if not can_narrow(result):
+        return None
+    from toolkit.cli.ports import open_ports
+    from toolkit.cli.prompt import TemplateChoice
+
+    base = () if arguments.base is None else (arguments.base,)
+    options_ = ("--templates", *(("--committed",) if arguments.committed else ()))
+    command = NextCommand("diff", base, options_)
+    return TemplateChoice(command, last_duration_s(open_ports(git, git.root)))
+
+
+def records_for(request: "flow.DiffRequest", git: Git | None, silent: bool) -> "Records":
+    """What reads what is recorded as deployed (`last`), or is live, when it is needed."""
 
     def read(how: str, rules: Rules, environment: str | None) -> "flow.Points":
         shared = any(settings.store for settings in rules.environments.values())
@@ -209,7 +302,7 @@ def _reader(request: "flow.DiffRequest", git: Git | None, silent: bool) -> "Reco
     return read
 
 
-def _offer(result: DiffResult) -> int:
+def _offer(result: DiffResult, templates: "TemplateChoice | None") -> int:
     """Offer what is recommended, and run what is chosen: choosing it is the consent, but for a
     protected environment.
     """
@@ -217,9 +310,9 @@ def _offer(result: DiffResult) -> int:
     from toolkit.cli.prompt import offer
     from toolkit.show.advice import command_words, shown_command
 
-    for command in offer(result):
+    for command in offer(result, templates):
         output.say(f"$ {shown_command(command, result.same)}")
-        if result.plan.steps:
+        if result.plan.steps and command.command != "diff":
             command = replace(command, options=(*command.options, "--yes"))
         code = run(command_words(command, result.same))
         if code:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TypeVar, cast
 
 import questionary
+from msgspec import Struct
 from prompt_toolkit.key_binding import (
     KeyBindings,
     KeyBindingsBase,
@@ -43,7 +44,18 @@ Commands = tuple[NextCommand, ...]
 Choice = Commands | str
 
 
-def choices(result: DiffResult) -> list[tuple[str, Choice]]:
+class TemplateChoice(Struct, frozen=True):
+    """The offer to compare templates first: the command that does it, and how many seconds that
+    took the last time, 0 where nobody knows.
+    """
+
+    command: NextCommand
+    seconds: float = 0.0
+
+
+def choices(
+    result: DiffResult, templates: TemplateChoice | None = None
+) -> list[tuple[str, Choice]]:
     """What can be chosen, as label and value: commands stand for themselves, the recommended one
     first. What deploys the same is offered once.
     """
@@ -68,6 +80,11 @@ def choices(result: DiffResult) -> list[tuple[str, Choice]]:
         (f"{shown[several]:<{width}}  {_about(estimate)}".rstrip(), several)
         for several, estimate in commands.items()
     ]
+    if templates is not None:
+        took = ""
+        if templates.seconds:
+            took = f" (took {duration(round(templates.seconds) or 1)})"
+        labels.append((f"compare the templates first{took}", (templates.command,)))
     if plan.steps:
         labels += [("show why", WHY), ("copy the command", COPY)]
     return [*labels, ("nothing", NOTHING)]
@@ -101,10 +118,10 @@ def _leaves(names: Iterable[str], graph: Graph) -> frozenset[str]:
     return frozenset[str]().union(*(graph.leaves(name) for name in names))
 
 
-def offer(result: DiffResult) -> Commands:
+def offer(result: DiffResult, templates: TemplateChoice | None = None) -> Commands:
     """Ask, and return the commands that are to be run, if any. Ctrl-C raises KeyboardInterrupt."""
     while True:
-        chosen = pick("What now?", choices(result))
+        chosen = pick("What now?", choices(result, templates))
         if not isinstance(chosen, str):
             return chosen
         if chosen == NOTHING:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import click
 
@@ -10,15 +11,24 @@ from toolkit import flow
 from toolkit.changes.base import split
 from toolkit.cli import options, output
 from toolkit.errors import GitError, UsageError
-from toolkit.model import Commit, Replayed
+from toolkit.model import Commit, Replayed, Rules
 from toolkit.ports.git import Git
 from toolkit.show import replay as show
+from toolkit.templates.refinement import ReplayedTemplates
 
+MOST_SYNTHESIZED = 50
+"""How many commits are synthesized where nobody says how many: each takes seconds."""
 LONG = 2000
 """From how many commits on a progress bar is worth a look."""
 
 
-@click.command("replay", epilog="Example: toolkit rules replay v1.0..HEAD")
+EPILOG = """\b
+Examples:
+  toolkit rules replay v1.0..HEAD
+  toolkit rules replay --templates -n 20   are the rules right, and how wide are they?"""
+
+
+@click.command("replay", epilog=EPILOG)
 @click.argument("revisions", metavar="[RANGE]", required=False)
 @options.common
 @click.option(
@@ -29,27 +39,35 @@ LONG = 2000
     help="Show at most the N newest commits.",
 )
 @click.option(
+    "--templates",
+    is_flag=True,
+    help="Compare with what the stacks' templates became. This runs the CDK apps of each commit.",
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per commit, newest first."
 )
 @click.pass_context
-def rules_replay(
-    ctx: click.Context,
-    revisions: str | None,
-    folder: str | None,
-    rules: str | None,
-    limit: int | None,
-    as_json: bool,
-) -> int:
+def rules_replay(ctx: click.Context, /, **values: Any) -> int:
     """Run today's rules over history (first parents) and show what each commit would have deployed.
 
     RANGE is a commit (its whole history; default HEAD) or A..B. Works in a bare
     repository with --rules FILE.
+
+    With --templates, each commit's stacks are synthesized and compared with its parent's: which
+    changes would the rules have missed, and which deploys were not needed?
     """
-    folder = options.enter(ctx, folder)
+    folder, limit, as_json = (
+        options.enter(ctx, values["folder"]),
+        values["limit"],
+        values["as_json"],
+    )
     git = Git.open(folder, bare=True)
+    revisions: str | None = values["revisions"]
     commits = _resolve(revisions, git)
-    loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
+    loaded = flow.load_rules(folder, options.inherited(ctx, "rules", values["rules"]), git)
     options.known_environment(ctx, loaded)
+    if values["templates"]:
+        return _replay_templates(git, loaded, commits, limit, as_json)
     replayed = _with_progress(flow.replay(git, loaded, commits, limit), git, commits, limit)
     if as_json:
         for commit in replayed:
@@ -60,6 +78,33 @@ def rules_replay(
     with suppress(GitError):  # who and when is a courtesy
         ends = [git.commit(end) for end in tally.ends]
     output.say(show.text(tally, revisions or "HEAD", ends))
+    return 0
+
+
+def _replay_templates(
+    git: Git, rules: Rules, revisions: list[str], limit: int | None, as_json: bool
+) -> int:
+    from toolkit.cli.ports import open_ports
+    from toolkit.cli.synthesis_progress import SynthesisProgress
+    from toolkit.flow.template_replays import replay_templates
+    from toolkit.show import template_replay
+
+    if git.bare:
+        raise UsageError(
+            "--templates needs a repository with a working tree", "clone it, then try again"
+        )
+    if limit is None and len(revisions) == 1:
+        limit = MOST_SYNTHESIZED
+    rows: list[ReplayedTemplates] = []
+    with SynthesisProgress(silent=as_json, estimate_s=0) as progress:
+        ports = open_ports(git, git.root)
+        for row in replay_templates(git, rules, revisions, limit, ports, progress):
+            rows.append(row)
+            if as_json:
+                output.say(template_replay.json_line(row))
+                output.push()
+    if not as_json:
+        output.say(template_replay.text(rows, output.width()))
     return 0
 
 

@@ -135,6 +135,7 @@ class _Loader(FileReader):
             accept=tuple(Accept(entry.path, entry.reason) for entry in top.accept),
             include=top.include,
             checks=self._checks(top),
+            offers_templates=top.templates == "ask",
         )
         # All of these collect problems, so that a person sees them in one go.
         self._check_patterns(loaded)

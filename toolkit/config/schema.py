@@ -189,6 +189,15 @@ class RulesFile(Struct, frozen=True, forbid_unknown_fields=True):
             )
         ),
     ] = "warn"
+    templates: Annotated[
+        Literal["ask", "never"],
+        Meta(
+            description=(
+                "Whether the question after `diff` offers to compare templates, which runs the"
+                " repository's CDK apps: `ask`, or `never`. `diff --templates` always does it."
+            )
+        ),
+    ] = "ask"
     environments: Annotated[dict[str, Any], Meta(description="Where targets live, by name.")] = {}
     targets: Annotated[
         dict[str, Any], Meta(max_length=MOST_TARGETS, description="What is deployed, by name.")

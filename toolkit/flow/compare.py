@@ -874,7 +874,7 @@ def _answer(judge: _Judge, base: Base, head: Head, judgements: Sequence[_Judgeme
     else:
         plan = build.build(impact, rules, graph, deploy_command)
         doubtful = frozenset[str]().union(*(part.doubtful for part in judgements))
-        states = _states(rules, plan, graph, doubtful)
+        states = states_of(rules, plan, graph, doubtful)
     notes: dict[Advice, None] = {}
     for part in judgements:
         notes |= dict.fromkeys(part.notes)
@@ -969,7 +969,7 @@ def _refusal(rules: Rules, impact: Impact) -> str | None:
     return None
 
 
-def _states(
+def states_of(
     rules: Rules, plan: Plan, graph: Graph, doubtful: frozenset[str]
 ) -> dict[str, TargetState]:
     """A group is due when any part of it is, and unknown when any part of it is."""

@@ -84,7 +84,7 @@ def recorded_deploy(records: Sequence[Record], kind: Kind) -> RecordedDeploy | N
     for record in records[:index]:
         later |= dict.fromkeys(_contents(record, kind))
     # It goes into the journal, where a whole template or definition is too long.
-    deployed = replace(good.deployed, body="", parameters={})
+    deployed = replace(good.deployed, body="", stack="", parameters={})
     return RecordedDeploy(
         good.run, good.version, deployed, good.detail, tuple(earlier), tuple(later)
     )

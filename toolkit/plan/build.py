@@ -2,7 +2,7 @@
 and its time.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -71,6 +71,19 @@ def reason_text(reason: Reason, file: str) -> Advice:
     if reason.origin == ReasonOrigin.UNMATCHED:
         return f"{reason.path} matches no rule, and such paths fall back to this target ({where})"
     return f'{reason.path} matches {reason.pattern} of rule "{reason.rule}" ({where})'
+
+
+def reasons_of(
+    name: str, reasons: Mapping[str, tuple[Reason, ...]], graph: Graph
+) -> tuple[Reason, ...]:
+    """Why a target that is no group is called for: its own reasons, and those of the groups that it
+    is part of.
+    """
+    own: list[Reason] = []
+    for called, why in reasons.items():
+        if name in graph.leaves(called):
+            own += why
+    return tuple(own)
 
 
 def _reasons(name: str, impact: Impact, graph: Graph) -> list[Reason]:

@@ -822,6 +822,11 @@ class Git:
             elif meta:
                 yield meta.decode()
 
+    def first_parent(self, commit: str) -> str | None:
+        """The first parent of a commit; None where it has none, or a shallow clone ends there."""
+        done = self._run("rev-parse", "--verify", "--quiet", f"{commit}^1")
+        return _text(done.out).strip() or None if done.code == 0 else None
+
     def commits(
         self, old: Sequence[str], new: str, paths: Sequence[str], most: int
     ) -> list[Commit]:
@@ -878,6 +883,22 @@ class Git:
         # cannot parse.
         except Exception as error:
             raise GitError(verb="rev-list", reason=f"GitPython: {error!r}") from error
+
+    def object_store(self) -> tuple[str, str | None]:
+        """The folder of its objects, and the file that lists where a shallow clone ends (None if it
+        is whole): what another repository needs to read its commits. Raises GitError.
+        """
+        names = self._checked("rev-parse", "--git-path", "objects", "--git-path", "shallow")
+        objects, shallow = _text(names).splitlines()
+        listed = os.path.join(self.root, shallow)
+        return os.path.join(self.root, objects), listed if self.shallow else None
+
+    def tags(self) -> list[tuple[str, str]]:
+        """The tags: the id that each has, and its full name."""
+        listed = self._checked("for-each-ref", "--format=%(objectname) %(refname)", "refs/tags")
+        return [
+            (id, name) for id, _, name in (row.partition(" ") for row in _text(listed).splitlines())
+        ]
 
     def version(self) -> str:
         """Git's version, for `toolkit doctor`."""

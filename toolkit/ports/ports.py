@@ -23,6 +23,10 @@ class Ports(Struct, frozen=True):
     clock: Clock
     clouds: Callable[[str | None, str | None], Aws]
     shared: SharedWork = field(default_factory=SharedWork)
+    fresh: bool = False
+    """Whether `root` is toolkit's own checkout of a commit: nothing in it is worth keeping, and
+    what is made of it is cached by its commit.
+    """
 
     def endpoint(self, profile: str | None) -> str | None:
         """The address that calls with a profile go to, None for AWS's own."""

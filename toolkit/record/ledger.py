@@ -50,6 +50,7 @@ MAX_GOOD_DEPLOYS = 50
 FILE_MOST = 1 << 20
 BODY_MOST = 1 << 21
 # How often a record is read and written again when others write to it at the same time.
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _BLANK = re.compile(r"\s")
 _TRIES = 20
 _VERSION = 2
@@ -70,7 +71,8 @@ class Record(legacy.LegacyEntry, frozen=True):
 
     `unsure`: it did not succeed, and nobody saw the earlier version come back, so something else
     than the last good deploy may be live. `doubted`: that was so already when it began. `deployed`
-    is what was deployed without its `body`, which is kept apart under its digest, the `body` here.
+    is what was deployed without its `body` and `stack`, which are kept apart under their digests,
+    the `body` and `stack` here.
     `version` is what was seen running; `tried` is what the run tried to deploy, if that differs.
     """
 
@@ -80,6 +82,7 @@ class Record(legacy.LegacyEntry, frozen=True):
     settings: Text = ""
     deployed: DeployedState = DeployedState()
     body: Text = ""
+    stack: Text = ""
     who: Text = ""
     promoted_from: Text = ""
     origin: Text = RecordOrigin.DEPLOYED
@@ -179,7 +182,7 @@ def add(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
         # The record stays that of the deploy: only when it was seen is new.
         newest, *others = records
         if newest.verdict in GOOD and newest.deployed.same(record.deployed) is not False:
-            newest = replace(newest, seen=record.when)
+            newest = replace(newest, seen=record.when, stack=record.stack or newest.stack)
         return merge([newest], others)
     record = _with_tried(record, same or next(iter(records), None))
     n = same.n if same is not None else _next_number(records)
@@ -325,9 +328,9 @@ class Ledger(Protocol):
         FileProblem, CloudError.
         """
 
-    def body(self, record: Record) -> str | None:
-        """The template that was deployed, None if it is not stored. Raises StateDamaged,
-        FileProblem, CloudError.
+    def body(self, digest: str) -> str | None:
+        """What is stored under the digest of a record's `body` or `stack`, None if it is not, or
+        the digest is empty. Raises StateDamaged, FileProblem, CloudError.
         """
 
     def legacy_records(self) -> Mapping[str, tuple[Record, ...]]:
@@ -457,24 +460,36 @@ def ambiguous_reason(target: str, records: Iterable[Record]) -> str:
     return f"{target} is recorded in {where}, and rules.toml does not say which one"
 
 
-def without_body(record: Record) -> Record:
-    """The record as it is stored: its template is stored apart, under its digest."""
-    if not record.deployed.body:
+def without_bodies(record: Record) -> Record:
+    """The record as it is stored: its template, and what was synthesized, are stored apart, under
+    their digests.
+    """
+    deployed = record.deployed
+    if not deployed.body and not deployed.stack:
         return record
-    body = digest(record.deployed.body)
-    return replace(record, body=body, deployed=replace(record.deployed, body=""))
+    return replace(
+        record,
+        body=digest(deployed.body),
+        stack=digest(deployed.stack),
+        deployed=replace(deployed, body="", stack=""),
+    )
 
 
 def digest(body: str) -> str:
-    """The name under which a template is stored."""
-    return hashlib.sha256(body.encode("utf-8", "surrogateescape")).hexdigest()
+    """The name under which a text is stored; empty where there is none."""
+    return hashlib.sha256(body.encode("utf-8", "surrogateescape")).hexdigest() if body else ""
 
 
-def _checked_body(data: bytes | None, record: Record, path: str) -> str | None:
+def _bodies(record: Record) -> list[str]:
+    """The texts of a record that are stored apart."""
+    return [body for body in (record.deployed.body, record.deployed.stack) if body]
+
+
+def _checked_body(data: bytes | None, name: str, path: str) -> str | None:
     if data is None:
         return None
-    if hashlib.sha256(data).hexdigest() != record.body:
-        raise StateDamaged(path=path, reason="it is not the template that was recorded")
+    if hashlib.sha256(data).hexdigest() != name:
+        raise StateDamaged(path=path, reason="it is not what was recorded")
     return data.decode("utf-8", "surrogateescape")
 
 
@@ -532,15 +547,16 @@ class LocalLedger:
         self._change(
             record_key(record),
             lambda records, copied_from: add_begun(
-                records, without_body(record), bool(copied_from)
+                records, without_bodies(record), bool(copied_from)
             ),
             "",
         )
 
     def _put(self, record: Record, store: str | None) -> None:
-        self.keep_body(record.deployed.body)
+        for body in _bodies(record):
+            self.keep_body(body)
         self._change(
-            record_key(record), lambda records, _: add(records, without_body(record)), store
+            record_key(record), lambda records, _: add(records, without_bodies(record)), store
         )
 
     def save_copy(self, records: Sequence[Record], store: str) -> None:
@@ -554,12 +570,11 @@ class LocalLedger:
         self._change(record_key(records[0]), taken, store)
 
     def keep_body(self, body: str) -> None:
-        """Store a template."""
-        if body:
-            self._store.subfolder(BODIES)
-            path = self._store.path(BODIES, digest(body))
-            if not os.path.exists(path):
-                disk.write(path, body.encode("utf-8", "surrogateescape"), disk=self._disk)
+        """Store a text under its digest."""
+        self._store.subfolder(BODIES)
+        path = self._store.path(BODIES, digest(body))
+        if not os.path.exists(path):
+            disk.write(path, body.encode("utf-8", "surrogateescape"), disk=self._disk)
 
     def all(self) -> LedgerContents:
         """The records of every target. A copy of a bucket that rules.toml no longer names does not
@@ -596,12 +611,12 @@ class LocalLedger:
 
         return read_contents((target, partial(read, key)) for key, target in self._targets())
 
-    def body(self, record: Record) -> str | None:
-        """The template."""
-        if not record.body:
+    def body(self, digest: str) -> str | None:
+        """See Ledger."""
+        if not _DIGEST.fullmatch(digest):
             return None
-        path = self._store.path(BODIES, record.body)
-        return _checked_body(disk.read(path, BODY_MOST), record, path)
+        path = self._store.path(BODIES, digest)
+        return _checked_body(disk.read(path, BODY_MOST), digest, path)
 
     def legacy_records(self) -> Mapping[str, tuple[Record, ...]]:
         """What an earlier version recorded here. It did not know endpoints, so all of it was AWS's
@@ -739,13 +754,13 @@ class SharedLedger:
         record = replace(record, project=self._project)
         with suppress(StateDamaged, FileProblem, Refused):  # the copy is no more than that
             self._local.put_copy(record)
-        body = record.deployed.body
-        # Templates have the digest as their name: one that exists needs no second upload.
-        if body and self._bucket.get(f"{BODIES}/{digest(body)}", 1) is None:
-            data = body.encode("utf-8", "surrogateescape")
-            self._bucket.put(f"{BODIES}/{digest(body)}", data, None)
+        for body in _bodies(record):
+            # Their names are their digests: one that exists needs no second upload.
+            if self._bucket.get(f"{BODIES}/{digest(body)}", 1) is None:
+                data = body.encode("utf-8", "surrogateescape")
+                self._bucket.put(f"{BODIES}/{digest(body)}", data, None)
         key = record_key(record)
-        timed = without_body(replace(record, when=_timestamp(self._bucket.now())))
+        timed = without_bodies(replace(record, when=_timestamp(self._bucket.now())))
         for _ in range(_TRIES):
             stored, etag = self._read(key)
             updated = add(_combine(stored, local, is_copy), timed)
@@ -770,7 +785,7 @@ class SharedLedger:
                 stored, etag = self._decode(existing.body, key), existing.etag
                 timed = replace(timed, when=_timestamp(existing.now))
             # What only this machine's copy has is sent along, so that the order is complete.
-            updated = add_begun(_combine(stored, local, is_copy), without_body(timed))
+            updated = add_begun(_combine(stored, local, is_copy), without_bodies(timed))
             if updated == stored or self._write(key, updated, etag):
                 self._copy(updated)
                 return
@@ -816,18 +831,21 @@ class SharedLedger:
         local = self._all_local_only({*shared.records, *shared.damaged})
         return LedgerContents({**local, **shared.records}, shared.damaged, shared.foreign)
 
-    def body(self, record: Record) -> str | None:
-        """The template."""
+    def body(self, digest: str) -> str | None:
+        """See Ledger. What came from the bucket is kept on this machine."""
         with suppress(StateDamaged, FileProblem):
-            body = self._local.body(record)
+            body = self._local.body(digest)
             if body is not None:
                 return body
-        if not record.body:
+        if not _DIGEST.fullmatch(digest):
             return None
-        key = f"{BODIES}/{record.body}"
+        key = f"{BODIES}/{digest}"
         stored = self._bucket.get(key, BODY_MOST)
-        data = stored.body if stored else None
-        return _checked_body(data, record, self._bucket.address(key))
+        body = _checked_body(stored.body if stored else None, digest, self._bucket.address(key))
+        if body:
+            with suppress(StateDamaged, FileProblem):
+                self._local.keep_body(body)
+        return body
 
     def legacy_records(self) -> Mapping[str, tuple[Record, ...]]:
         """What an earlier version recorded in the bucket, and here."""

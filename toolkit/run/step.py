@@ -491,7 +491,7 @@ class StepExecution:
             "cause": outcome.cause,
             "next": outcome.next,
             "took_s": outcome.took_s,
-            "live": _without_body(outcome.live),
+            "live": _without_bodies(outcome.live),
         }
         if outcome.untouched:
             facts["untouched"] = True
@@ -580,10 +580,10 @@ class _Looks:
         return asked_at - self._since >= CERTAIN_AFTER_S[self.state]
 
 
-def _without_body(live: LiveVersion | None) -> LiveVersion | None:
+def _without_bodies(live: LiveVersion | None) -> LiveVersion | None:
     """What the journal stores of what is live: a template may be large, and is stored beside the
     record.
     """
     if live is None:
         return None
-    return replace(live, deployed=replace(live.deployed, body=""))
+    return replace(live, deployed=replace(live.deployed, body="", stack=""))

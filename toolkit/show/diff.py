@@ -51,17 +51,28 @@ ROLES: dict[str, Role] = {
 
 
 def text(
-    answer: DiffResult, width: int = WIDTH, verbose: bool = False, people: Sequence[str] = ()
+    answer: DiffResult,
+    width: int = WIDTH,
+    verbose: bool = False,
+    people: Sequence[str] = (),
+    templates: Sequence[str] = (),
 ) -> str:
     """The whole answer: what was compared, the table, what was left out, and the recommendation
     last.
 
-    Verbose it has every step's reasons, and `people`: lines about who changed what.
+    Verbose it has every step's reasons, and `people`: lines about who changed what. `templates` are
+    those about what templates become.
     """
-    return "\n".join(_lines(answer, width, verbose, people))
+    return "\n".join(_lines(answer, width, verbose, people, templates))
 
 
-def _lines(answer: DiffResult, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
+def _lines(
+    answer: DiffResult,
+    width: int,
+    verbose: bool,
+    people: Sequence[str],
+    templates: Sequence[str],
+) -> Iterator[str]:
     for told in answer.told_first:
         yield from wrapped(f"note: {line(told)}", width)
     yield from wrapped(compared(answer.base), width)
@@ -83,6 +94,7 @@ def _lines(answer: DiffResult, width: int, verbose: bool, people: Sequence[str])
         yield from people
         if people:
             yield ""
+    yield from templates
     yield from _left_out(answer, width)
     for note in answer.notes:
         yield from advice_lines(note, answer.same, width, "note: ")

@@ -32,7 +32,9 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
         Statement,
         TaskState,
     )
+    from toolkit.ports.cdk import SynthLog
     from toolkit.ports.ports import Ports
+    from toolkit.templates.refinement import Synthesis, SynthesisSource
 
 Text = Annotated[str, Meta(min_length=1)]
 Duration = Annotated[str, Meta(pattern=durations.PATTERN, description='A time such as "1m30s".')]
@@ -334,6 +336,23 @@ class Kind:
     def instructions(self, settings: Any) -> str | None:
         """What a person has to do, where only a person can deploy it."""
         return None
+
+    def synthesis_source(self, settings: Any) -> "SynthesisSource | None":
+        """What `synthesize` makes its answer from; None if the kind cannot say what its targets
+        would become. Pure.
+        """
+        return None
+
+    def synthesize(
+        self, jobs: "Sequence[Job]", ports: "Ports", log: "SynthLog", again: bool = False
+    ) -> "tuple[Synthesis, ...]":
+        """What the files at `ports.root` say that each of these jobs' targets has to be: the same
+        that a deploy from there would send. Runs programs of the repository, which a person has
+        asked for. `again`: once more, whatever is cached, to see what differs from run to run.
+
+        What cannot be known is said in the answer. Raises only what `log` raises.
+        """
+        never()
 
     def sources(self, settings: Any) -> tuple[str, ...]:
         """The files and folders, from the repository's root, that say which images its deploy

@@ -20,6 +20,7 @@ from toolkit.targets.stack import (
     observe,
     sources,
     stack_status,
+    synthesis,
 )
 from toolkit.targets.stack import template as templates
 from toolkit.targets.stack.observe import change_set_name, stack_name
@@ -83,6 +84,7 @@ class _StackDeploy:
     def run(self) -> None:
         """All of it."""
         stack = self._updatable_stack()
+        self.report.keep(stack=synthesis.keep(self.job, self.ports, self.source, self.report))
         new = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
         # A template that is too long to be sent has no summary before it lies in its bucket.
         summary = compare.summary(self.aws, self.source, uploaded=False)

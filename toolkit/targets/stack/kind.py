@@ -1,7 +1,7 @@
 """One CloudFormation stack, from a CDK app or from a plain template."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolkit.advice import NextCommand
@@ -14,7 +14,9 @@ if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
     from datetime import datetime
 
     from toolkit.operations import Job, LiveVersion, Observation, Preview, Provision, Statement
+    from toolkit.ports.cdk import SynthLog
     from toolkit.ports.ports import Ports
+    from toolkit.templates.refinement import Synthesis, SynthesisSource
 
 
 class StackKind(base.Kind):
@@ -54,6 +56,20 @@ class StackKind(base.Kind):
         from toolkit.targets.stack import references
 
         return references.local_paths(path, text)
+
+    def synthesis_source(self, settings: StackSettings) -> "SynthesisSource":
+        """A CDK app, which is a program; a template needs none."""
+        from toolkit.templates.refinement import SynthesisSource
+
+        return SynthesisSource((settings.cdk,) if settings.cdk else (), settings.pass_env)
+
+    def synthesize(
+        self, jobs: "Sequence[Job]", ports: "Ports", log: "SynthLog", again: bool = False
+    ) -> "tuple[Synthesis, ...]":
+        """Each CDK app is synthesized once for all of its stacks in an account and region."""
+        from toolkit.targets.stack import synthesis
+
+        return synthesis.synthesize(jobs, ports, log, again)
 
     def provisions(self, settings: StackSettings) -> "tuple[Provision, ...]":
         """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""

@@ -12,7 +12,7 @@ from toolkit.operations import Job, LiveVersion, Observation, StepState, Verdict
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
-from toolkit.targets.stack import deployed, events, remedies
+from toolkit.targets.stack import deployed, events, kept_stacks, remedies
 from toolkit.targets.stack.template import (
     COMMIT,
     FINGERPRINT,
@@ -65,9 +65,11 @@ def observe(
 ) -> Observation:
     """See targets/base.py."""
     if receipt.get("unchanged"):
-        return Observation(
-            StepState.DONE, Verdict.UNCHANGED, phase="unchanged", live=live(job, ports)
-        )
+        now = live(job, ports)
+        if now is not None:
+            synthesized = kept_stacks.kept(str(receipt.get("stack") or ""), ports.cache)
+            now = replace(now, deployed=replace(now.deployed, stack=synthesized))
+        return Observation(StepState.DONE, Verdict.UNCHANGED, phase="unchanged", live=now)
     aws = ports.aws(job.location)
     stack_id = str(receipt.get("stack_id") or "")
     if not stack_id:  # the change set was never created, or its answer was lost
@@ -92,7 +94,7 @@ def observe(
             mark=mark,
         )
     if mark.status in SUCCEEDED:
-        return _succeeded(job, aws, stack_id, receipt, mark, lines)
+        return _succeeded(job, ports, stack_id, receipt, mark, lines)
     # At rest and no success: a complete rollback leaves what ran before, anything else is broken.
     verdict = Verdict.ROLLED_BACK if mark.status in ROLLED_BACK else Verdict.FAILED
     flags = (_NEXT[mark.status],) if mark.status in _NEXT else ()
@@ -156,7 +158,7 @@ def _unseen(
 
 def _succeeded(
     job: Job,
-    aws: Aws,
+    ports: Ports,
     stack_id: str,
     receipt: Mapping[str, Any],
     mark: events.StackMark,
@@ -165,6 +167,7 @@ def _succeeded(
     """It has ended well. The stack's description can lag behind its events, and then shows the
     outputs of before.
     """
+    aws = ports.aws(job.location)
     stack = cfn.watched_stack(aws, stack_id)
     fresh = (
         stack is not None
@@ -180,7 +183,7 @@ def _succeeded(
             mark=replace(mark, stale=mark.stale + 1),
         )
     shown = _outputs(stack, job.settings.outputs) if fresh and stack is not None else {}
-    now = _deployed_version(job, aws, stack, receipt) if fresh and stack is not None else None
+    now = _deployed_version(job, ports, stack, receipt) if fresh and stack is not None else None
     return Observation(
         StepState.DONE,
         Verdict.SUCCEEDED,
@@ -193,7 +196,7 @@ def _succeeded(
 
 
 def _deployed_version(
-    job: Job, aws: Aws, stack: Mapping[str, Any], receipt: Mapping[str, Any]
+    job: Job, ports: Ports, stack: Mapping[str, Any], receipt: Mapping[str, Any]
 ) -> LiveVersion | None:
     """What is live now, with what puts it back. Of a template that is another one than was sent
     nothing is said: somebody was faster.
@@ -201,14 +204,14 @@ def _deployed_version(
     now = tagged_version(stack)
     if now is None:
         return None
-    body = cfn.template(aws, str(stack["StackId"]))
+    body = cfn.template(ports.aws(job.location), str(stack["StackId"]))
     sent = receipt.get("template")
     if sent is not None and sent != deployed.template_digest(body):
         return now
     artifacts, configured = receipt.get("artifacts") or {}, job.settings.parameters
-    return replace(
-        now, deployed=deployed.state_of(body, stack, artifacts, whole=True, configured=configured)
-    )
+    state = deployed.state_of(body, stack, artifacts, whole=True, configured=configured)
+    synthesized = kept_stacks.kept(str(receipt.get("stack") or ""), ports.cache)
+    return replace(now, deployed=replace(state, stack=synthesized))
 
 
 def _outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, str]:

@@ -46,6 +46,8 @@ class ChangeSetSource(Struct, frozen=True):
     """What a person has to know of it before it is deployed."""
     before: tuple[cdk_order.StackPlace, ...] = ()
     """The stacks that have to be deployed first, as the CDK app says."""
+    assembly: str = ""
+    """The folder that the CDK app's stacks are in; empty for a plain template."""
 
     @property
     def template_argument(self) -> dict[str, str]:
@@ -108,17 +110,13 @@ def _from_cdk(
         stored,
         artifact.warnings,
         cdk_order.stacks_before(assembly, artifact.name),
+        assembly,
     )
 
 
 def _from_file(job: Job, ports: Ports, aws: Aws, account: str, region: str) -> ChangeSetSource:
     settings = job.settings
-    text = files.text_inside(ports.root, settings.template, templates.LONGEST)
-    if text is None:
-        raise NoTemplate(
-            path=settings.template,
-            reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository",
-        )
+    text = template_text(ports.root, settings.template)
     where = functools.cache(lambda: _store(job, aws, account, region))
     packaged = packaging.package_template(ports.root, settings.template, text, where)
     stored = None
@@ -141,6 +139,17 @@ def _from_file(job: Job, ports: Ports, aws: Aws, account: str, region: str) -> C
         stored,
         packaged.notes,
     )
+
+
+def template_text(root: str, path: str) -> str:
+    """The text of a template in the repository. Raises NoTemplate."""
+    text = files.text_inside(root, path, templates.LONGEST)
+    if text is None:
+        raise NoTemplate(
+            path=path,
+            reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository",
+        )
+    return text
 
 
 def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.PackageBucket:

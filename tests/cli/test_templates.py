@@ -1,0 +1,251 @@
+"""`diff --templates`: which stacks really change, by what their app makes of them; against a real
+(emulated) AWS, in real repositories, with an app that is a program of its own.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.assemblies import APP, RULES
+from tests.support.repo import Repo
+from tests.support.run import Result, Toolkit
+from tests.support.sandbox import Cloud
+from toolkit.ports import process
+
+pytestmark = pytest.mark.sandbox
+
+FILES = {
+    "cdk/cdk.json": json.dumps({"app": f"{sys.executable} app.py"}),
+    "cdk/app.py": APP,
+    "cdk/Net.stack.json": json.dumps({"DelaySeconds": 1}),
+    "cdk/Jobs.stack.json": json.dumps({"DelaySeconds": 2}),
+    "src/main.py": "print()",
+}
+
+
+class Shop:
+    """A repository with an app of two stacks, and what toolkit says of it."""
+
+    def __init__(self, folder: Path, toolkit: Toolkit, home: Path) -> None:
+        self.repo = Repo.make(folder, FILES, RULES)
+        self._toolkit, self._home = toolkit, home
+
+    def __call__(self, *args: str) -> Result:
+        return self._toolkit(self.repo.path, *args)
+
+    def deploy(self) -> None:
+        done = self("deploy", "--all", "--yes")
+        assert done.code == 0, done.out + done.err
+
+    def refined(self, *args: str) -> dict[str, object]:
+        """State by target, as templates say."""
+        document = self("diff", *args, "--templates", "--json").json
+        return {name: target["state"] for name, target in document["templates"]["targets"].items()}
+
+    def due(self, *args: str) -> list[str]:
+        result = self("diff", *args, "--json")
+        assert result.code == 0, result.err
+        document = result.json
+        return [step["target"] for step in document["plan"]["steps"]]
+
+    @property
+    def runs(self) -> int:
+        """How often the app was started."""
+        ran = self._home / "ran"
+        return len(ran.read_text()) if ran.exists() else 0
+
+
+@pytest.fixture
+def shop(cloud: Cloud, tmp_path: Path, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    which = process.which
+    monkeypatch.setattr(process, "which", lambda name: None if name == "cdk" else which(name))
+    return Shop(tmp_path / "shop", toolkit, home)
+
+
+@pytest.fixture
+def deployed(shop: Shop) -> Shop:
+    shop.deploy()
+    return shop
+
+
+def test_a_changed_file_that_changes_no_template_calls_for_nothing(deployed: Shop) -> None:
+    deployed.repo.commit("a comment", {"cdk/app.py": f"# why\n{APP}"})
+    assert deployed.due() == ["infra"]
+    assert deployed.refined() == {"net": "unchanged", "jobs": "unchanged"}
+    answer = deployed("diff", "--templates")
+    assert deployed.due("--templates") == []
+    assert "net: unchanged, so it is left out" in answer.out
+    assert "Nothing to deploy" in answer.out
+
+
+def test_only_the_stack_that_changes_is_left(deployed: Shop) -> None:
+    deployed.repo.commit("longer", {"cdk/Jobs.stack.json": json.dumps({"DelaySeconds": 9})})
+    assert deployed.due() == ["infra"]
+    assert deployed.due("--templates") == ["jobs"]
+    answer = deployed("diff", "--templates")
+    assert "DelaySeconds: 2 -> 9" in answer.out
+    assert answer.out.rstrip().endswith("toolkit deploy-stack jobs")
+    assert "about 2m" in answer.out
+
+
+def test_uncommitted_files_count_as_a_deploy_would_take_them(deployed: Shop) -> None:
+    deployed.repo.write({"cdk/Net.stack.json": json.dumps({"DelaySeconds": 9})})
+    assert deployed.due("--templates") == ["net"]
+    assert deployed.due("--templates", "--committed") == []
+
+
+def test_what_no_rule_called_for_is_added_with_the_file_that_needs_one(deployed: Shop) -> None:
+    values = {"values.json": json.dumps({"Jobs": {"DelaySeconds": 7}})}
+    deployed.repo.commit("a value", values)
+    assert deployed.due() == ["net"]
+    assert deployed.due("--templates") == ["jobs"]
+    answer = deployed("diff", "--templates")
+    assert "no rule in rules.toml sends what changed to jobs" in answer.out
+    assert "values.json" in answer.out
+    document = deployed("diff", "--templates", "--json").json["templates"]
+    assert document["added"] == {"jobs": ["values.json"]}
+    assert document["dropped"] == ["net"]
+
+
+def test_an_app_that_fails_is_unknown_so_due(deployed: Shop) -> None:
+    deployed.repo.commit("docs", {"cdk/broken": ""})
+    answer = deployed("diff", "--templates")
+    assert deployed.due("--templates") == ["infra"]
+    assert "unknown, so it is due" in answer.out
+    assert "NameError: name 'bucket' is not defined" in answer.out
+    document = deployed("diff", "--templates", "--json").json
+    assert document["status"] == "unknown"
+    assert document["states"]["net"] == "unknown"
+
+
+def test_a_lookup_that_nobody_has_answered_is_unknown_though_the_app_ends_well(
+    deployed: Shop,
+) -> None:
+    deployed.repo.commit("a lookup", {"cdk/lookup": ""})
+    assert deployed.refined() == {"net": "unknown", "jobs": "unknown"}
+
+
+def test_what_differs_from_run_to_run_is_unknown_and_not_changed_for_ever(deployed: Shop) -> None:
+    deployed.repo.commit("a random key", {"cdk/unstable": ""})
+    assert deployed.refined() == {"net": "unknown", "jobs": "unknown"}
+    answer = deployed("diff", "--templates")
+    assert "Queue" in answer.out
+
+
+def test_without_being_asked_for_no_program_of_the_repository_runs(deployed: Shop) -> None:
+    deployed.repo.commit("a comment", {"cdk/app.py": f"# why\n{APP}"})
+    before = deployed.runs
+    deployed("diff")
+    deployed("diff", "HEAD~1")
+    deployed("explain", "--plan")
+    assert deployed.runs == before
+
+
+def test_a_person_can_always_ask_for_it_by_a_variable(
+    deployed: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed.repo.commit("a comment", {"cdk/app.py": f"# why\n{APP}"})
+    monkeypatch.setenv("TOOLKIT_TEMPLATES", "1")
+    assert deployed.due() == []
+    assert deployed.due("--no-templates") == ["infra"]
+    listed = deployed("diff", "--paths-from", "/dev/null", "--json")
+    assert listed.code == 0, "the variable is no reason to refuse a list of paths"
+    assert deployed("diff", "--paths-from", "/dev/null", "--templates").code == 2
+
+
+def test_a_second_answer_runs_nothing_again(deployed: Shop) -> None:
+    deployed.repo.commit("longer", {"cdk/Jobs.stack.json": json.dumps({"DelaySeconds": 9})})
+    deployed("diff", "--templates")
+    before = deployed.runs
+    assert deployed.due("--templates") == ["jobs"]
+    assert deployed.runs == before
+
+
+def test_what_a_change_calls_for_is_compared_commit_with_commit(shop: Shop) -> None:
+    shop.repo.commit("longer", {"cdk/Jobs.stack.json": json.dumps({"DelaySeconds": 9})})
+    shop.repo.commit("a comment", {"cdk/app.py": f"# why\n{APP}"})
+    assert shop.due("HEAD~1") == ["infra"]
+    assert shop.due("HEAD~1", "--templates") == []
+    assert shop.due("HEAD~2", "--templates") == ["jobs"]
+    assert shop.due("HEAD~2..HEAD~1", "--templates") == ["jobs"]
+    before = shop.runs
+    shop.due("HEAD~2", "--templates")
+    assert shop.runs == before, "commits never change, so what they become is kept"
+
+
+def test_uncommitted_files_count_against_a_commit_too(shop: Shop) -> None:
+    shop.repo.write({"cdk/Net.stack.json": json.dumps({"DelaySeconds": 9}), "cdk/new.txt": "x"})
+    assert shop.due("HEAD", "--templates") == ["net"]
+    assert shop.due("HEAD", "--templates", "--committed") == []
+
+
+def test_a_base_that_cannot_be_synthesized_leaves_what_the_rules_say(shop: Shop) -> None:
+    shop.repo.commit("broken", {"cdk/broken": ""})
+    (shop.repo.path / "cdk" / "broken").unlink()
+    shop.repo.commit("fixed")
+    assert shop.refined("HEAD~1") == {"net": "not compared", "jobs": "not compared"}
+    assert shop.due("HEAD~1", "--templates") == ["infra"]
+
+
+def test_where_nothing_is_recorded_the_default_base_is_synthesized(
+    shop: Shop, tmp_path: Path
+) -> None:
+    origin = shop.repo.clone(tmp_path / "origin", "--bare")
+    shop.repo.git("remote", "add", "origin", str(origin.path))
+    shop.repo.git("fetch", "-q", "origin")
+    shop.repo.git("remote", "set-head", "origin", "main")
+    shop.repo.git("checkout", "-q", "-b", "topic", "--track", "origin/main")
+    shop.repo.commit("longer", {"cdk/Jobs.stack.json": json.dumps({"DelaySeconds": 9})})
+    result = shop("diff", "--templates", "--json")
+    assert result.code == 0, result.err
+    document = result.json
+    assert document["first"]["targets"] == ["jobs"]
+    assert [step["target"] for step in document["plan"]["steps"]] == ["infra"], "all are unknown"
+
+
+def test_other_settings_are_due_whatever_the_template_says(deployed: Shop) -> None:
+    rules = RULES.replace('stack = "Net"', 'stack = "Net"\ncontext = { colour = "red" }')
+    deployed.repo.commit("a setting", {"rules.toml": rules})
+    assert "net" in deployed.due("--templates")
+
+
+def test_a_deploy_that_did_not_end_well_is_not_compared(deployed: Shop) -> None:
+    deployed.repo.commit("bad", {"cdk/Jobs.stack.json": json.dumps({"DelaySeconds": -5})})
+    assert deployed("deploy-stack", "jobs", "--yes").code != 0
+    deployed.repo.commit("good again", {"cdk/Jobs.stack.json": FILES["cdk/Jobs.stack.json"]})
+    assert deployed.refined()["jobs"] == "not compared"
+    assert deployed.due("--templates") == deployed.due()
+
+
+def test_a_replay_says_which_changes_the_rules_would_have_missed(shop: Shop) -> None:
+    shop.repo.commit("a value", {"values.json": json.dumps({"Jobs": {"DelaySeconds": 7}})})
+    missed = shop.repo.head
+    shop.repo.commit("a comment", {"cdk/app.py": f"# why\n{APP}"})
+    shop.repo.commit("a program", {"src/main.py": "print(1)"})
+    both = ("cdk/Net.stack.json", "cdk/Jobs.stack.json")
+    shop.repo.commit("both", dict.fromkeys(both, '{"FifoQueue": 1}'))
+    answer = shop("rules", "replay", "--templates", "-n", "4")
+    assert answer.code == 0, answer.err
+    lines = " ".join(answer.out.split())
+    assert "4 commits: the rules are exact for 2, too wide for 1, and miss a change in 1." in lines
+    assert f"missed: {missed[:7]} changes jobs, and no rule says so" in lines
+    assert "add a rule that deploys jobs for one of: values.json" in lines
+    rows = [
+        json.loads(row) for row in shop("rules", "replay", "--templates", "--json").out.splitlines()
+    ]
+    assert [sorted(row["changed"]) for row in rows] == [["jobs", "net"], [], [], ["jobs"], []]
+    assert [row["unneeded"] for row in rows[1:3]] == [[], ["jobs", "net"]]
+    assert set(rows[-1]["unknown"]) == {"jobs", "net"}, "there is nothing before the first commit"
+
+
+def test_a_second_replay_runs_nothing(shop: Shop) -> None:
+    shop.repo.commit("a comment", {"cdk/app.py": f"# why\n{APP}"})
+    shop("rules", "replay", "--templates")
+    before = shop.runs
+    shop("rules", "replay", "--templates")
+    assert shop.runs == before == 2

@@ -1,0 +1,398 @@
+"""`diff --templates`: the answer of `diff`, made exact by what the templates really become.
+
+What would be deployed is synthesized, and compared with what the record says was synthesized for
+the last deploy; where that is not recorded, or a commit is named, the base is synthesized, too. A
+target whose files changed and whose templates did not is dropped; one whose templates changed
+though no rule says so is added. What cannot be known is due.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit import targets
+from toolkit.advice import Advice
+from toolkit.errors import ToolkitError
+from toolkit.flow.compare import DiffRequest, states_of
+from toolkit.flow.rulebook import deploy_command, find_environment, variables_of
+from toolkit.flow.stores import existing_store, store_for
+from toolkit.flow.syntheses import Commits, synthesize
+from toolkit.flow.template_offer import note_duration
+from toolkit.model import (
+    AWS,
+    Base,
+    BaseKind,
+    DiffResult,
+    Plan,
+    Reason,
+    ReasonOrigin,
+    TargetState,
+)
+from toolkit.operations import GOOD, Job, Location
+from toolkit.plan import build
+from toolkit.plan.build import reasons_of
+from toolkit.plan.graph import Graph
+from toolkit.ports.aws.endpoint import region as default_region
+from toolkit.ports.cdk import SynthLog
+from toolkit.ports.git import Git
+from toolkit.ports.ports import Ports
+from toolkit.record.ledger import Ledger, Record, open_ledger
+from toolkit.run import jobs as run_jobs
+from toolkit.templates.compare import compare, differs
+from toolkit.templates.consequences import examine
+from toolkit.templates.model import StackComparison, StackState
+from toolkit.templates.refinement import RefinedDiff, RefinedState, Refinement, Synthesis, decode
+
+WORTH_SAYING_S = 1.0
+NOT_RECORDED = "nothing is recorded to compare its templates with"
+CHANGES = "its templates change"
+UNKNOWN = "its templates cannot be known"
+
+
+class TemplateQuestion(Struct, frozen=True):
+    """What is asked of one target in one location: what it would be (`job`), and what that is
+    compared with: the text of a record, commits, or why there is nothing.
+    """
+
+    job: Job
+    recorded: str = ""
+    commits: tuple[str, ...] = ()
+    nothing: Advice = ""
+
+
+class _Sides(Struct, frozen=True):
+    """Both sides of a comparison, and how what would be deployed is synthesized once more."""
+
+    question: TemplateQuestion
+    before: tuple[Synthesis, ...]
+    after: Synthesis
+    again: Callable[[Sequence[Job]], tuple[Synthesis, ...]]
+
+
+def refine(
+    request: DiffRequest, answer: DiffResult, git: Git, ports: Ports, log: SynthLog
+) -> RefinedDiff:
+    """The answer with what templates say of its targets. Programs of the repository are run for it:
+    a person has asked for that.
+    """
+    began = ports.clock.elapsed()
+    questions = _questions(answer, ports)
+    sides = list(_sides(request, answer, questions, git, ports, log))
+    refinements = _refinements(questions, sides)
+    refined = with_refinements(answer, refinements)
+    took = ports.clock.elapsed() - began
+    if took >= WORTH_SAYING_S:  # else everything was known already
+        note_duration(took, ports)
+    return replace(refined, seconds=took)
+
+
+def _questions(answer: DiffResult, ports: Ports) -> list[TemplateQuestion]:
+    """A question for each target of a kind that synthesizes, in each location."""
+    rules = answer.rules
+    environment = find_environment(answer.environment, rules)
+    chosen = [
+        target
+        for target in rules.targets.values()
+        if not target.members
+        and targets.kind(target.kind).synthesis_source(target.settings) is not None
+    ]
+    questions: list[TemplateQuestion] = []
+    for location in run_jobs.locations(environment, None, None):
+        if location.provider == AWS and not location.region:
+            location = replace(location, region=default_region(location.profile))
+        jobs = run_jobs.jobs_without_run(
+            chosen, [location], variables_of(environment), rules.targets
+        )
+        if answer.base.kind in (BaseKind.LAST, BaseKind.LIVE):
+            questions += _against_record(jobs, location, answer, ports)
+        else:
+            commits = answer.base.commits
+            nothing = "" if commits else NOT_RECORDED
+            questions += [TemplateQuestion(job, commits=commits, nothing=nothing) for job in jobs]
+    return questions
+
+
+def _against_record(
+    jobs: Sequence[Job], location: Location, answer: DiffResult, ports: Ports
+) -> Iterator[TemplateQuestion]:
+    """The questions whose other side is the last good deploy, as far as that is certain."""
+    first = answer.first_base
+    find = store_for if location.store else existing_store
+    try:
+        store = find(answer.rules, ports, location.profile)
+        ledger = None if store is None else open_ledger(store, location, ports)
+        contents = None if ledger is None else ledger.all()
+    except ToolkitError as problem:
+        for job in jobs:
+            yield TemplateQuestion(job, nothing=problem.in_words)
+        return
+    for job in jobs:
+        if ledger is None or contents is None:
+            yield _unrecorded(job, first)
+        elif job.target in contents.damaged:
+            yield TemplateQuestion(job, nothing=contents.damaged[job.target])
+        else:
+            records = contents.records.get(job.target, ())
+            yield _against_deploy(job, records, ledger) if records else _unrecorded(job, first)
+
+
+def _unrecorded(job: Job, first: Base | None) -> TemplateQuestion:
+    """The question about a target without a record: what changes since the default base."""
+    if first is None or not first.commits:
+        return TemplateQuestion(job, nothing=NOT_RECORDED)
+    return TemplateQuestion(job, commits=first.commits)
+
+
+def _against_deploy(job: Job, records: Sequence[Record], ledger: Ledger) -> TemplateQuestion:
+    newest = records[0]
+    if newest.verdict not in GOOD or newest.unsure:
+        return TemplateQuestion(job, nothing=f"its last deploy (run {newest.run}) did not end well")
+    location = replace(
+        job.location,
+        account=job.location.account or newest.account,
+        region=job.location.region or newest.region,
+    )
+    job = replace(job, location=location)
+    try:
+        text = ledger.body(newest.stack)
+    except ToolkitError as problem:
+        return TemplateQuestion(job, nothing=problem.in_words)
+    if text:
+        return TemplateQuestion(job, recorded=text)
+    if newest.commit and newest.version == newest.commit:
+        return TemplateQuestion(job, commits=(newest.commit,))
+    return TemplateQuestion(job, nothing=NOT_RECORDED)
+
+
+def _sides(
+    request: DiffRequest,
+    answer: DiffResult,
+    questions: Sequence[TemplateQuestion],
+    git: Git,
+    ports: Ports,
+    log: SynthLog,
+) -> Iterator[_Sides]:
+    """Both sides of each question that can be asked."""
+    recorded = [question for question in questions if question.recorded]
+    by_commit = [question for question in questions if question.commits]
+    if recorded and not request.committed:
+        jobs = [question.job for question in recorded]
+
+        def again(jobs: Sequence[Job]) -> tuple[Synthesis, ...]:
+            return synthesize(jobs, ports, log, again=True)
+
+        # The very folder that a deploy synthesizes, too: the assembly is the same.
+        for question, after in zip(recorded, synthesize(jobs, ports, log), strict=True):
+            yield _Sides(question, (_recorded(question.recorded),), after, again)
+        recorded = []
+    if not recorded and not by_commit:
+        return
+    commits = Commits(git, ports, log)
+    head = _head(request, answer, git, commits)
+    asked = [*recorded, *by_commit]
+
+    def head_again(jobs: Sequence[Job]) -> tuple[Synthesis, ...]:
+        return commits.at(head, jobs, again=True)
+
+    afters = commits.at(head, [question.job for question in asked])
+    befores: dict[tuple[str, int], Synthesis] = {}
+    for commit in dict.fromkeys(chain.from_iterable(question.commits for question in asked)):
+        places = [i for i, question in enumerate(asked) if commit in question.commits]
+        made = commits.at(commit, [asked[i].job for i in places])
+        befores |= zip([(commit, i) for i in places], made, strict=True)
+    for i, (question, after) in enumerate(zip(asked, afters, strict=True)):
+        before = tuple(befores[commit, i] for commit in question.commits)
+        yield _Sides(question, before or (_recorded(question.recorded),), after, head_again)
+
+
+def _head(request: DiffRequest, answer: DiffResult, git: Git, commits: Commits) -> str:
+    """The commit that holds what would be deployed, uncommitted files included."""
+    commit = answer.head.commit or git.require_head()
+    if request.committed or not answer.head.dirty:
+        return commit
+    return commits.of_files()
+
+
+def _recorded(text: str) -> Synthesis:
+    stack = decode(text)
+    if stack is None:
+        return Synthesis(unknown="another version of toolkit has recorded its templates")
+    return Synthesis((stack,))
+
+
+def _refinements(
+    questions: Sequence[TemplateQuestion], sides: Sequence[_Sides]
+) -> dict[str, Refinement]:
+    """What is said of each target: of several locations and bases all count."""
+    parts: dict[str, list[Refinement]] = {}
+    for question in questions:
+        if question.nothing:
+            nothing = Refinement(RefinedState.NOT_COMPARED, why=question.nothing)
+            parts.setdefault(question.job.target, []).append(nothing)
+    differing: dict[Callable[..., tuple[Synthesis, ...]], list[_Sides]] = {}
+    for side in sides:
+        target = parts.setdefault(side.question.job.target, [])
+        why = next((before.unknown for before in side.before if before.unknown), "")
+        if side.after.unknown:
+            target.append(Refinement(RefinedState.UNKNOWN, why=side.after.unknown))
+        elif why:
+            target.append(Refinement(RefinedState.NOT_COMPARED, why=why))
+        elif any(differs(before.stacks, side.after.stacks) for before in side.before):
+            differing.setdefault(side.again, []).append(side)
+        else:
+            target.append(_compared(side, None))
+    # Only where something differs is it synthesized once more: what is different each time says
+    # nothing.
+    for again, several in differing.items():
+        twice = again([side.question.job for side in several])
+        for side, second in zip(several, twice, strict=True):
+            parts[side.question.job.target].append(_compared(side, second))
+    return {name: _merged(several) for name, several in parts.items()}
+
+
+def _compared(side: _Sides, second: Synthesis | None) -> Refinement:
+    """A target in one location. A second synthesis that failed where the first did not leaves its
+    target unknown.
+    """
+    if second is not None and second.unknown:
+        return Refinement(RefinedState.UNKNOWN, why=second.unknown)
+    comparisons: list[StackComparison] = []
+    for before in side.before:
+        again = None if second is None else second.stacks
+        comparisons += compare(before.stacks, side.after.stacks, again)
+    examined = examine(comparisons, side.after.stacks)
+    return Refinement(_state(comparisons), examined, _unsure(comparisons))
+
+
+def _unsure(comparisons: Sequence[StackComparison]) -> str:
+    """Why the state of a stack is unknown, in words; empty if none is."""
+    words: dict[str, None] = {}
+    for comparison in comparisons:
+        if comparison.state is StackState.UNKNOWN:
+            words |= dict.fromkeys(comparison.why)
+    return "; ".join(words)
+
+
+def _state(comparisons: Sequence[StackComparison]) -> RefinedState:
+    states = {comparison.state for comparison in comparisons}
+    if StackState.UNKNOWN in states or not states:
+        return RefinedState.UNKNOWN
+    return RefinedState.UNCHANGED if states == {StackState.UNCHANGED} else RefinedState.CHANGED
+
+
+def _merged(several: Sequence[Refinement]) -> Refinement:
+    """The worst of all locations counts."""
+    order = (
+        RefinedState.UNKNOWN,
+        RefinedState.CHANGED,
+        RefinedState.NOT_COMPARED,
+        RefinedState.UNCHANGED,
+    )
+    state = next(state for state in order if any(part.state is state for part in several))
+    stacks = tuple(chain.from_iterable(part.stacks for part in several))
+    why = next((part.why for part in several if part.state is state and part.why), "")
+    return Refinement(state, stacks, why)
+
+
+# --- the plan
+
+
+class _Called(Struct, frozen=True):
+    """The targets that are called for, with their reasons, and what templates changed in that."""
+
+    reasons: Mapping[str, tuple[Reason, ...]]
+    dropped: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether templates made a difference."""
+        return bool(self.dropped or self.added)
+
+
+def with_refinements(answer: DiffResult, refinements: Mapping[str, Refinement]) -> RefinedDiff:
+    """The answer with a plan by what templates say of its targets. Pure."""
+    rules, graph = answer.rules, Graph(answer.rules.targets)
+    doubtful = frozenset(
+        name
+        for name, state in answer.states.items()
+        if state is TargetState.UNKNOWN and not rules.targets[name].members
+    )
+    unknown = {name for name, part in refinements.items() if part.state is RefinedState.UNKNOWN}
+    called = _called(answer.plan, answer.impact.targets, refinements, doubtful, graph)
+    plan = answer.plan
+    if called.is_changed:
+        plan = _plan(called, answer, answer.plan.checks, graph)
+    first, reasons = answer.first, answer.reasons
+    changed = called
+    if first is not None:
+        # What nothing is recorded of is compared with the default base: it is due all the same, but
+        # the smaller step is for what has changed since.
+        changed = _called(first, answer.reasons, refinements, frozenset(), graph)
+        if changed.is_changed:
+            first, reasons = _plan(changed, answer, first.checks, graph), changed.reasons
+    result = replace(
+        answer,
+        plan=plan,
+        first=first,
+        reasons=reasons,
+        impact=replace(answer.impact, targets=called.reasons),
+        states=states_of(rules, plan, graph, doubtful | unknown),
+    )
+    added = {name: _without_rule(answer, name, graph) for name in changed.added}
+    return RefinedDiff(result, refinements, changed.dropped, added)
+
+
+def _called(
+    plan: Plan,
+    targets_: Mapping[str, tuple[Reason, ...]],
+    refinements: Mapping[str, Refinement],
+    doubtful: Collection[str],
+    graph: Graph,
+) -> _Called:
+    """What a plan calls for, without what does not change, and with what does though no rule says
+    so. What is in doubt is never dropped, and nothing that is due for more than changed files.
+    """
+    due = set[str]().union(*(graph.leaves(step.target) for step in plan.steps))
+    reasons: dict[str, tuple[Reason, ...]] = {}
+    dropped: list[str] = []
+    for name in sorted(due):
+        every = reasons_of(name, targets_, graph)
+        is_same = _state_of(name, refinements) is RefinedState.UNCHANGED
+        if is_same and name not in doubtful and every and all(reason.path for reason in every):
+            dropped.append(name)
+        else:
+            reasons[name] = every
+    added: list[str] = []
+    for name in refinements.keys() - due:
+        state = _state_of(name, refinements)
+        if state in (RefinedState.CHANGED, RefinedState.UNKNOWN):
+            words = CHANGES if state is RefinedState.CHANGED else UNKNOWN
+            reason = Reason("", f"{name}: {words}", "", None, ReasonOrigin.WORDS, words)
+            reasons[name] = (reason,)
+            added.append(name)
+    if not dropped and not added:
+        return _Called(targets_)
+    return _Called(reasons, tuple(dropped), tuple(sorted(added)))
+
+
+def _state_of(name: str, refinements: Mapping[str, Refinement]) -> RefinedState:
+    refinement = refinements.get(name)
+    return RefinedState.NOT_COMPARED if refinement is None else refinement.state
+
+
+def _plan(called: _Called, answer: DiffResult, checks: tuple[str, ...], graph: Graph) -> Plan:
+    impact = replace(answer.impact, targets=called.reasons)
+    return replace(build.build(impact, answer.rules, graph, deploy_command), checks=checks)
+
+
+def _without_rule(answer: DiffResult, name: str, graph: Graph) -> tuple[str, ...]:
+    """The changed paths that no rule sends to a target: a rule for one of them is missing."""
+    paths: list[str] = []
+    for match in answer.impact.touched:
+        leaves = set[str]().union(*(graph.leaves(target) for target in match.targets))
+        if name not in leaves:
+            paths.append(match.change.path)
+    return tuple(sorted(set(paths)))

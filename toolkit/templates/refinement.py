@@ -1,0 +1,108 @@
+"""The nouns of an answer that templates have made exact."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from toolkit.advice import Advice
+from toolkit.model import DiffResult
+from toolkit.templates.model import ExaminedStack, SynthesizedStack
+
+
+class Synthesis(Struct, frozen=True):
+    """What the files of a folder say that a target has to be: its stacks. `unknown` says why that
+    cannot be known; there are no stacks then.
+    """
+
+    stacks: tuple[SynthesizedStack, ...] = ()
+    unknown: Advice = ""
+
+
+class SynthesisSource(Struct, frozen=True):
+    """What a target is synthesized from, besides the files: the folders of programs, which need
+    their packages, and the variables of our environment that these get (names, or beginnings of
+    names such as `TEAM_*`).
+    """
+
+    programs: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+
+
+class RefinedState(StrEnum):
+    """What templates say of a target. Nothing but UNCHANGED ever narrows a plan."""
+
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    UNKNOWN = "unknown"
+    """Its templates cannot be known, so it is due."""
+    NOT_COMPARED = "not compared"
+    """There is nothing to compare with: what the rules say stays as it is."""
+
+
+class Refinement(Struct, frozen=True):
+    """What templates say of a target: its stacks in all its locations. `why` says why nothing is
+    known, or nothing was compared.
+    """
+
+    state: RefinedState
+    stacks: tuple[ExaminedStack, ...] = ()
+    why: Advice = ""
+
+
+class RefinedDiff(Struct, frozen=True):
+    """The answer of `diff` with a plan that templates have made exact, and what they said of each
+    target. `dropped` are the targets that the rules alone would have called for, `added` those that
+    they would have missed, each with the changed paths that no rule sends to it. `seconds` is how
+    long programs were run for it, 0 where everything was known already.
+    """
+
+    result: DiffResult
+    refinements: Mapping[str, Refinement]
+    dropped: tuple[str, ...] = ()
+    added: Mapping[str, tuple[str, ...]] = {}
+    seconds: float = 0.0
+
+
+def encode(stack: SynthesizedStack) -> str:
+    """A stack as text, the same for equal stacks."""
+    return msgspec.json.encode(stack, order="deterministic").decode()
+
+
+def decode(text: str) -> SynthesizedStack | None:
+    """The stack of a text. None for one that cannot be read: another version of toolkit wrote it,
+    or somebody else.
+    """
+    try:
+        return msgspec.json.decode(text, type=SynthesizedStack)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+class ReplayedTemplates(Struct, frozen=True):
+    """What a commit really changed, beside what today's rules would have called for; only targets
+    whose templates can be synthesized. `unknown` are those of which that is not known, with the
+    reason. `without_rule` holds for each missed target the changed paths that no rule sends to it.
+    """
+
+    commit: str
+    planned: frozenset[str]
+    changed: frozenset[str]
+    unknown: Mapping[str, Advice] = {}
+    without_rule: Mapping[str, tuple[str, ...]] = {}
+
+    @property
+    def missed(self) -> frozenset[str]:
+        """What changed, and the rules would not have deployed."""
+        return self.changed - self.planned
+
+    @property
+    def unneeded(self) -> frozenset[str]:
+        """What the rules would have deployed though it did not change."""
+        return self.planned - self.changed - self.unknown.keys()
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the rules call for just what changed, and all of that is known."""
+        return self.planned == self.changed and not self.unknown
