@@ -168,6 +168,24 @@ WRONG: dict[str, tuple[str, ...]] = {
         + 'build = { command = ["make"], env = { API = "{outputs.api.Url}" } }\n',
         ":2: targets.web: it uses an output of 'api', which is not among its `needs`",
     ),
+    "a variable without a name for a build": (
+        HEAD
+        + '[targets.web]\nkind = "site"\nbucket = "b"\nsource = "web/dist"\n'
+        + '[targets.web.build]\ncommand = ["make"]\nenv = { "" = "x" }\n',
+        ":8: targets.web.build.env: expected the name of a variable, without `=`",
+    ),
+    "a variable with an equals sign for a build": (
+        HEAD
+        + '[targets.web]\nkind = "site"\nbucket = "b"\nsource = "web/dist"\n'
+        + '[targets.web.build]\ncommand = ["make"]\nenv = { "A=B" = "x" }\n',
+        ":8: targets.web.build.env: expected the name of a variable, without `=`",
+    ),
+    "a variable with a NUL character for a build": (
+        HEAD
+        + '[targets.web]\nkind = "site"\nbucket = "b"\nsource = "web/dist"\n'
+        + '[targets.web.build]\ncommand = ["make"]\nenv = { "A\\u0000" = "x" }\n',
+        ":8: targets.web.build.env: expected the name of a variable, without `=`",
+    ),
     "a pattern for headers that never matches": (
         HEAD
         + '[targets.web]\nkind = "site"\nbucket = "b"\nsource = "web"\n'

@@ -356,11 +356,19 @@ def test_doctor_says_what_of_the_commit_is_not_on_disk(shop: Shop) -> None:
     assert shop("doctor", repo=clone).code == 0
 
 
-def test_a_stack_of_a_cdk_app_may_read_what_no_rule_owns(shop: Shop) -> None:
+CDK = 'kind = "stack"\nstack = "Jobs"\ncdk = "infra"'
+SITE = 'kind = "site"\nsource = "dist"\nbucket = "jobs"\nbuild = { command = ["make"] }'
+
+
+@pytest.mark.parametrize("program", [CDK, SITE])
+def test_a_cdk_app_or_a_build_in_the_root_may_read_what_no_rule_owns(
+    program: str, shop: Shop
+) -> None:
     """A program may read any file; what a rule gives to others is theirs."""
     rules = (shop.repo.path / "rules.toml").read_text()
-    rules = rules.replace('template = "infra/jobs.json"', 'cdk = "infra"')
-    shop.repo.commit("cdk", {"rules.toml": rules, "shared/x": "x\n", "docs/y": "y\n"})
+    template = 'kind = "stack"\nstack = "Jobs"\ntemplate = "infra/jobs.json"'
+    rules = rules.replace(template, program)
+    shop.repo.commit("program", {"rules.toml": rules, "shared/x": "x\n", "docs/y": "y\n"})
     shop.repo.git("sparse-checkout", "set", "--no-cone", "/*", "!docs/")
     done = shop("deploy", "jobs", "--yes", *PROD)
     assert "left out by a sparse checkout" not in done.err

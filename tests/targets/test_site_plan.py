@@ -53,6 +53,7 @@ class World:
     def __init__(self) -> None:
         self.objects: dict[str, Object] = {}
         self.manifest: SiteManifest | None = None
+        self.changing: tuple[str, ...] = ()
         self.lists: dict[str, dict[str, SiteFile]] = {}
         self.now = START
 
@@ -63,9 +64,9 @@ class World:
         self, name: str, files: dict[str, SiteFile], restore: bool = False, keep: Keep = KEEP
     ) -> PlanRequest:
         bucket = self.bucket()
-        changing = plans.never_immutable(files, bucket)
+        self.changing = plans.never_immutable(files, bucket)
         files = {
-            key: replace(item, mutable=item.mutable or key in changing)
+            key: replace(item, mutable=item.mutable or key in self.changing)
             for key, item in files.items()
         }
         return PlanRequest(
@@ -74,7 +75,6 @@ class World:
             files=files,
             keep=keep,
             now=self.now,
-            changing=changing,
             restore=restore,
         )
 
@@ -122,7 +122,7 @@ class World:
             files=files,
             stale=stale,
             releases=plan.releases,
-            changing=request.changing,
+            changing=self.changing,
         )
         return plan
 
@@ -248,7 +248,7 @@ def test_a_name_with_a_hash_that_had_other_content_is_never_immutable_again() ->
     hashed = "assets/x-1.js"
     world.deploy(world.request("r1", {hashed: file("1", mutable=False)}))
     request = world.request("r2", {hashed: file("2", mutable=False)})
-    assert request.changing == (hashed,)
+    assert world.changing == (hashed,)
     plan = world.deploy(request)
     assert plan.pages == (hashed,)
     assert world.request("r3", {hashed: file("2", mutable=False)}).files[hashed].mutable
@@ -283,6 +283,35 @@ def test_only_what_changed_is_invalidated_with_the_folders_that_show_it() -> Non
     assert plan.invalidate == ("a", "a/", "a/index.html", "app.js")
     paths = plans.invalidation_paths(plan.invalidate, "/docs/")
     assert paths == ("/docs/a", "/docs/a/", "/docs/a/index.html", "/docs/app.js")
+
+
+def test_an_index_of_another_name_is_forgotten_at_its_folder_too() -> None:
+    world = World()
+    world.deploy(world.request("r1", {"home.html": file("1"), "app/home.html": file("1")}))
+    request = world.request("r2", {"home.html": file("2"), "app/home.html": file("2")})
+    plan = world.deploy(replace(request, index="home.html"))
+    assert plan.invalidate == ("", "app", "app/", "app/home.html", "home.html")
+
+
+def test_the_first_page_of_a_folder_is_forgotten_at_its_folder_too() -> None:
+    """`index` may be a path."""
+    world = World()
+    world.deploy(world.request("r1", {"en/home.html": file("1"), "de/home.html": file("1")}))
+    request = world.request("r2", {"en/home.html": file("2"), "de/home.html": file("2")})
+    plan = world.deploy(replace(request, index="en/home.html"))
+    assert plan.invalidate == ("", "de", "de/", "de/home.html", "en", "en/", "en/home.html")
+
+
+def test_below_a_prefix_the_folder_is_forgotten_without_its_slash_too() -> None:
+    assert plans.invalidation_paths(["", "index.html"], "/app/") == (
+        "/app/",
+        "/app",
+        "/app/index.html",
+    )
+    assert plans.invalidation_paths([""], "/") == ("/",)
+    many = [f"{number}.html" for number in range(20)]
+    assert plans.invalidation_paths(["", *many], "/app/") == ("/app*",)
+    assert plans.invalidation_paths(many, "/app/") == ("/app/*",)
 
 
 def test_many_paths_become_the_folder_that_has_them_all() -> None:

@@ -323,10 +323,12 @@ def test_a_deploy_that_is_killed_at_any_moment_is_resumed_to_its_end(
     chance = random.Random(kills)
     state = str(tmp_path / "state")
     repo.commit("rules", {"rules.toml": RULES})
+    resumes = 0
     for number in range(kills):
         files = {f"dist/{number % 4}-{index}.js": f"{number} {index}" for index in range(60)}
         files |= {f"dist/p{index}.html": f"{number}" for index in range(20)}
         repo.commit(f"release {number}", {**files, "dist/index.html": f"release {number}"})
+        runs = _runs(tmp_path)
         child = subprocess.Popen(
             [sys.executable, "-m", "toolkit", "deploy-site", "www", "--yes", "--allow-shrink"],
             cwd=repo.path,
@@ -335,11 +337,18 @@ def test_a_deploy_that_is_killed_at_any_moment_is_resumed_to_its_end(
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(chance.uniform(0.5, 2.5))
+        while _runs(tmp_path) == runs:
+            assert child.poll() is None
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 1.5) if number else 0)
         child.send_signal(signal.SIGKILL)
         child.wait()
-        # Nothing to resume: it was over, or it had not begun.
-        process(repo.path, "resume", "--yes", TOOLKIT_STATE_DIR=state)
+        resumed = process(repo.path, "resume", "--yes", TOOLKIT_STATE_DIR=state)
+        if "no run is open" not in resumed.err:  # it was over, or had not begun
+            assert resumed.code == 0, resumed
+            assert _first_page(www) == f"release {number}"
+            assert _manifest(www).state == "live"
+            resumes += 1
         again = ("deploy-site", "www", "--yes", "--allow-shrink")
         done = process(repo.path, *again, TOOLKIT_STATE_DIR=state)
         assert done.code == 0, done
@@ -354,5 +363,15 @@ def test_a_deploy_that_is_killed_at_any_moment_is_resumed_to_its_end(
         lists = {f"{RELEASES}{release.id}/site.json" for release in manifest.releases}
         own = f"{RELEASES}{manifest.release.id}/site.json"
         assert {key for key in listed if key.startswith(RELEASES)} <= {*kept, *lists, own}
-        body = www.aws.streamed("s3", "get_object", 99, Bucket="www", Key="index.html")[1]
-        assert body.decode() == f"release {number}"
+        assert _first_page(www) == f"release {number}"
+    assert resumes
+
+
+def _runs(folder: Path) -> set[Path]:
+    """The journals of all runs that have begun."""
+    return {path for path in folder.glob("state/**/*.jsonl") if path.stat().st_size}
+
+
+def _first_page(www: Www) -> str:
+    body = www.aws.streamed("s3", "get_object", 99, Bucket="www", Key="index.html")[1]
+    return body.decode()

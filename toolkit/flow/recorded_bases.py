@@ -462,7 +462,8 @@ def _live_version(
         live: LiveVersion | None = kind.live(job, ports)
         if live is not None and job.consumed:
             are_current = kind.uses_current_outputs(job, ports)
-            live = replace(live, outdated=run_jobs.outdated_outputs(job, are_current))
+            outdated = live.outdated or run_jobs.outdated_outputs(job, are_current)
+            live = replace(live, outdated=outdated)
     except ToolkitError as problem:
         return problem
     return live
@@ -517,6 +518,7 @@ def live_base(live: LiveVersion) -> RecordedBase:
         settings=live.settings or "",
         run=live.run or "",
         generated=generated_in(version),
+        since=live.outdated or None,
         notes=live.notes,
     )
 
@@ -565,7 +567,7 @@ def _against_live(
     records: Collection[Record] = ()
     if reading.store is not None:
         records = open_ledger(reading.store, location, reading.ports).get(name)
-    why = changed_outside(live, records, recorded.run) or live.outdated
+    why = live.doubt or changed_outside(live, records, recorded.run) or live.outdated
     return replace(recorded, since=why) if why else recorded
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.ports.net.servers import (
     HERE,
@@ -316,6 +317,15 @@ def test_an_endless_body_is_cut_and_costs_nothing(head: bytes, block: bytes) -> 
     assert actual.cut
     assert len(actual.body) == MOST_BODY
     assert actual.took_s < 2
+
+
+def test_a_body_stays_packed_for_who_wants_it_so() -> None:
+    packed = gzip.compress(b"hello")
+    with answering(lambda head: answer(packed, Content_Encoding="gzip")) as server:
+        asked = get(server.url)
+        assert ask(asked, HERE, 10).body == b"hello"
+        assert ask(replace(asked, unpacks=False), HERE, 10).body == packed
+        assert ask(replace(asked, unpacks=False, most_body=5), HERE, 10).cut
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "X-GZIP", "deflate"])

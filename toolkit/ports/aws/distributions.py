@@ -95,13 +95,15 @@ def invalidate(aws: Aws, name: str, reference: str, paths: Sequence[str]) -> str
 
 def is_invalidated(aws: Aws, name: str, invalidation: str) -> bool:
     """Whether an invalidation has reached all of the distribution. One that is not known any more
-    has. Raises CloudError.
+    has. Raises CloudError, Missing where there is no such distribution.
     """
     try:
         answer = aws.read("cloudfront", "get_invalidation", DistributionId=name, Id=invalidation)
     except CloudError as problem:
         if problem.aws_code == "NoSuchInvalidation":
             return True
+        if problem.aws_code == "NoSuchDistribution":
+            raise Missing(what="distribution", name=name, where="") from None
         raise
     return bool(answer["Invalidation"]["Status"] == "Completed")
 

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 from toolkit import errors
 from toolkit.ports.aws.client import Aws, ObjectSender
+from toolkit.ports.aws.s3 import parse_date
 
 MOST_DELETED = 1000
 """How many objects one call deletes."""
@@ -184,6 +185,20 @@ class Objects:
                 return None
             raise
         return body, str(answer["ETag"])
+
+    def age_s(self, key: str) -> float | None:
+        """How long ago an object was written, in seconds by S3's own clock; None if there is none.
+        Raises CloudError.
+        """
+        try:
+            with self._explained():
+                answer = self._aws.read("s3", "head_object", **self._common, Key=self.prefix + key)
+        except errors.CloudError as problem:
+            if problem.aws_code in ("NoSuchKey", "NotFound", "404"):
+                return None
+            raise
+        now = parse_date(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return float((now - answer["LastModified"]).total_seconds())
 
     def replace(self, key: str, body: bytes, etag: str | None) -> str | None:
         """Write a document over the one with this etag, or where there is none if that is None; the

@@ -92,7 +92,7 @@ class Bucket:
             if problem.aws_code in _GONE:
                 return None
             raise self._explained(problem) from None
-        now = _parse_date(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        now = parse_date(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         return StoredObject(body, str(answer["ETag"]), answer["LastModified"], now)
 
     def put(self, key: str, body: bytes, match: str | None, patient: bool = True) -> str | None:
@@ -129,7 +129,7 @@ class Bucket:
             )
         except errors.CloudError as problem:
             raise self._explained(problem) from None
-        return _parse_date(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return parse_date(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def delete(self, key: str, match: str) -> bool:
         """Delete an object if it still has this etag; whether it had. Raises CloudError."""
@@ -187,7 +187,7 @@ class Bucket:
         )
 
 
-def _parse_date(text: str) -> datetime:
+def parse_date(text: str) -> datetime:
     """The time in an HTTP header."""
     from email.utils import parsedate_to_datetime  # it loads half a mail program
 

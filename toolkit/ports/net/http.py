@@ -223,7 +223,9 @@ def _read_response(
     most, encoding = request.most_body, response.getheader("Content-Encoding", "")
     packed = _read_body(response, address, session.deadline, most)
     cut = len(packed) > most
-    body, more = unpacked(packed[:most], encoding, cut, most)
+    body, more = packed[:most], False
+    if request.unpacks:
+        body, more = unpacked(body, encoding, cut, most)
     return _ResponseParts(response.status, headers, body, cut or more)
 
 

@@ -43,7 +43,7 @@ NO_VALUE = pattern(r"[\x00-\x08\x0a-\x1f\x7f]")
 class HttpRequest(Struct, frozen=True):
     """A request. `secret_headers` are the names, in lower case, of headers that hold credentials
     besides those that always do. `most_body` is how many bytes of the answer are read, packed or
-    unpacked.
+    unpacked; without `unpacks` the body stays as its Content-Encoding has it.
     """
 
     method: str
@@ -52,6 +52,7 @@ class HttpRequest(Struct, frozen=True):
     body: bytes | None = None
     secret_headers: frozenset[str] = frozenset()
     most_body: int = MOST_BODY
+    unpacks: bool = True
 
 
 class HttpAddress(Struct, frozen=True):

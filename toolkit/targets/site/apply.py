@@ -12,12 +12,14 @@ from threading import Lock
 
 from msgspec.structs import replace
 
+from toolkit.advice import NextCommand
 from toolkit.errors import CloudError, Refused, Superseded
 from toolkit.formats.words import count
 from toolkit.operations import Job
 from toolkit.ports import commands, parallel
 from toolkit.ports.aws import distributions, objects
 from toolkit.ports.aws.client import Aws, check_account
+from toolkit.ports.aws.distributions import Distribution
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import Report
 from toolkit.targets.site import build, preview, state
@@ -39,8 +41,6 @@ from toolkit.targets.site.manifest import (
 from toolkit.targets.site.plan import Copy
 from toolkit.targets.site.state import Prepared, SiteContents
 
-BUSY_S = 30.0
-"""How long the pages of another deploy may take to change before it counts as dead, in seconds."""
 BUSY_PAUSE_S = 2.0
 BEAT_S = 10.0
 """How often a deploy that changes pages says that it is alive, in seconds."""
@@ -60,6 +60,9 @@ class _SiteDeploy:
     def __init__(self, job: Job, ports: Ports, report: Report, aws: Aws) -> None:
         self.job, self.ports, self.report, self.aws = job, ports, report, aws
         self.objects = state.objects_of(job, aws)
+        self.distribution: Distribution | None = None
+        """The site's own, once it was looked for."""
+        self._until = ports.clock.elapsed() + job.deadline_s
         self.etag: str | None = None
         """The etag of the manifest as it was read or written last."""
         self._lock = Lock()
@@ -76,6 +79,7 @@ class _SiteDeploy:
         self.etag = contents.etag
         if self._is_done(contents):
             return
+        self.distribution = preview.required_distribution(self.job, self.aws)
         prepared = self._prepared(contents)
         if prepared is None or (prepared.unchanged and not self.job.options.force):
             self.report.keep(unchanged=True)
@@ -92,7 +96,7 @@ class _SiteDeploy:
     def _contents(self) -> SiteContents:
         """What the bucket has, once no other deploy is changing its pages."""
         clock = self.ports.clock
-        until = clock.elapsed() + BUSY_S
+        until = clock.elapsed() + state.BUSY_S
         seen: str | None = None
         while True:
             contents = state.read_contents(self.objects)
@@ -101,13 +105,20 @@ class _SiteDeploy:
             if not busy or live is None or live.token == self.job.token:
                 return contents
             if contents.etag != seen:
-                seen, until = contents.etag, clock.elapsed() + BUSY_S
+                seen, until = contents.etag, clock.elapsed() + state.BUSY_S
+            run = live.release.run
             if clock.elapsed() >= until:
-                run = live.release.run
-                self.report.tell(f"run {run} did not come to its end: its pages are replaced")
+                self.report.tell(f"run {run} never finished; replacing its pages")
                 return contents
-            self.report.phase(f"waiting for run {live.release.run}, which is changing its pages")
-            self.report.wait(BUSY_PAUSE_S)
+            self._wait(BUSY_PAUSE_S, f"run {run} is still replacing the site's pages")
+
+    def _wait(self, seconds: float, why: str) -> None:
+        """Wait for what somebody else has to end. Raises Refused at the step's deadline."""
+        if self.ports.clock.elapsed() >= self._until:
+            again = NextCommand("deploy-site", (self.job.target,))
+            raise Refused(why, ("once that is over:", again))
+        self.report.phase(f"waiting: {why}")
+        self.report.wait(seconds)
 
     def _is_done(self, contents: SiteContents) -> bool:
         """Whether an earlier process has done all of it. Raises Superseded where somebody else has
@@ -253,7 +264,7 @@ class _SiteDeploy:
         plan = prepared.plan
         changed = (*plan.pages, *(copy.key for copy in plan.copies))
         invalidation: Invalidation | None = None
-        if plan.invalidate and self.job.settings.distribution:
+        if plan.invalidate and self.distribution is not None:
             invalidation = Invalidation(self._reference(plan.invalidate), plan.invalidate)
         return SiteManifest(
             format=FORMAT,
@@ -293,7 +304,7 @@ class _SiteDeploy:
         return etags
 
     def _change(self, prepared: Prepared, copies: Mapping[str, Copy], key: str) -> str:
-        if self.ports.clock.elapsed() >= self._written_at + BUSY_S / 2:
+        if self.ports.clock.elapsed() >= self._written_at + state.BUSY_S / 2:
             self._check_ours()  # a machine that has slept may have been overtaken
         copy = copies.get(key)
         if copy is None:
@@ -308,10 +319,12 @@ class _SiteDeploy:
 
     def _invalidate(self, invalidation: Invalidation) -> str:
         """Have CloudFront forget what has changed."""
-        name = self.job.settings.distribution
-        paths = preview.forgotten_paths(self.job, self.aws, invalidation.paths)
-        self.report.phase("invalidating the distribution")
+        assert self.distribution is not None  # noqa: S101 (else nothing is to be forgotten)
+        name = self.distribution.id
+        begin = preview.served_below(self.job.settings, self.distribution)
+        paths = plans.invalidation_paths(invalidation.paths, begin)
         while True:
+            self.report.phase("invalidating the distribution")
             self._beat()
             self._check_ours()
             self.report.intend(
@@ -320,8 +333,8 @@ class _SiteDeploy:
             try:
                 return distributions.invalidate(self.aws, name, invalidation.reference, paths)
             except distributions.TooManyInvalidations:
-                self.report.phase("waiting: CloudFront has too many invalidations in progress")
-                self.report.wait(INVALIDATION_PAUSE_S)
+                why = "CloudFront has too many invalidations in progress"
+                self._wait(INVALIDATION_PAUSE_S, why)
 
     def _delete(self, keys: Sequence[str]) -> None:
         """Delete what no release that is kept has."""
@@ -410,7 +423,7 @@ class _SiteDeploy:
             return self._superseded(live)
         who = f"run {claim.run}" if claim is not None else "someone else"
         return Refused(
-            f"{who} is deploying this site, too, and has begun since this run has",
+            f"{who} is deploying this site too, and started after this run",
             "wait for it to end, then deploy again",
         )
 

@@ -17,8 +17,9 @@ from toolkit.ports.aws.names import partition
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell
-from toolkit.targets.site import observe
+from toolkit.targets.site import state
 from toolkit.targets.site.settings import folder_prefix
+from toolkit.targets.site.state import SiteChange
 
 SOON = timedelta(days=30)
 """ACM begins to renew a certificate 45 days or more before its end: with less left than this, that
@@ -65,16 +66,27 @@ def _page_findings(job: Job, ports: Ports) -> Iterator[Finding]:
 
 def _release_findings(job: Job, ports: Ports, live: list[LiveVersion]) -> Iterator[Finding]:
     """Which release is live; nothing before toolkit has deployed any."""
+    bucket, objects = str(job.settings.bucket), state.objects_of(job, ports.aws(job.location))
     try:
-        version = observe.live(job, ports)
+        manifest, etag = state.read_manifest(objects)
+        version = state.live_version(manifest, state.is_at_work(objects, manifest))
     except Missing:
         return  # without a bucket, the other question says so
     except CloudError as problem:
-        yield unreadable("release", str(job.settings.bucket), problem, "s3:GetObject")
+        yield unreadable("release", bucket, problem, "s3:GetObject")
         return
-    if version is not None:
+    if version is None:
+        return
+    yield release_finding(job, version)
+    try:
+        change = state.changed_outside(objects, manifest, etag)
+    except CloudError as problem:
         live.append(version)
-        yield release_finding(version)
+        yield unreadable("files", bucket, problem, "s3:ListBucket")
+        return
+    live.append(replace(version, outdated=str(change or "")))
+    if not version.doubt:
+        yield files_finding(job, change)
 
 
 def _distribution_findings(job: Job, ports: Ports) -> Iterator[Finding]:
@@ -172,8 +184,32 @@ def index_finding(job: Job, key: str, modified: datetime | None) -> Finding:
     return Finding("index", HealthStatus.OK, f"{key} is there", since)
 
 
-def release_finding(version: LiveVersion) -> Finding:
+def files_finding(job: Job, change: SiteChange | None) -> Finding:
+    """Whether the files of the live release are as they were deployed. Without one of them
+    something is not served; what has other content may be what somebody wanted.
+    """
+    if change is None:
+        return Finding("files", HealthStatus.OK, "as deployed")
+    return Finding(
+        "files",
+        HealthStatus.FAILING if change.missing else HealthStatus.WARNING,
+        "changed outside toolkit",
+        cause=str(change),
+        next=("restore them:", NextCommand("deploy-site", (job.target,))),
+    )
+
+
+def release_finding(job: Job, version: LiveVersion) -> Finding:
     """Whether one release is live, whole."""
+    if version.moving:
+        watch = NextCommand("health", (job.target,), ("--watch",))
+        return Finding(
+            "release",
+            HealthStatus.WARNING,
+            "being deployed",
+            cause=version.doubt,
+            next=("wait for it:", watch),
+        )
     if version.doubt:
         return Finding(
             "release",

@@ -39,7 +39,7 @@ class SiteKind(base.Kind):
         build = settings.build
         if build is None:
             return None
-        for word in (*build.command, *build.env, *build.env.values()):
+        for word in (*build.command, *build.env.values()):
             if "\0" in word:
                 return "`build` holds a NUL character"
         if posixpath.normpath(settings.source) in (".", posixpath.normpath(build.folder)):
@@ -48,13 +48,13 @@ class SiteKind(base.Kind):
 
     def inputs(self, settings: SiteSettings) -> Inputs:
         """Its folder; where it is built, the folder that the build runs in, without what that
-        writes and what package managers put there. In the root, what rules say.
+        writes and what package managers put there. In the root, it may read anything.
         """
         if settings.build is None:
             return Inputs(folders=(settings.source,))
         folder = posixpath.normpath(settings.build.folder)
         if folder == ".":
-            return Inputs()
+            return Inputs(everything=True)
         return Inputs(
             folders=(folder,),
             built=(posixpath.normpath(settings.source), posixpath.join(folder, "node_modules")),

@@ -67,7 +67,8 @@ class Stale(Struct, frozen=True, array_like=True):
 
 class Release(Struct, frozen=True, omit_defaults=True):
     """One version of the site. `seq` counts switches. Times are ISO 8601 in UTC; `until` is empty
-    while it is live. `inputs` is the digest of the outputs of other targets in its build.
+    while it is live. `inputs` is the digest of the outputs of other targets in its build, `target`
+    what was deployed; an earlier version of toolkit did not write that down.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Release(Struct, frozen=True, omit_defaults=True):
     content: str
     since: str
     until: str = ""
+    target: str = ""
 
 
 class Claim(Struct, frozen=True):
@@ -205,7 +207,7 @@ def _check_format(number: int, address: str) -> None:
 def damaged(address: str) -> Refused:
     """The error for a manifest that cannot be used."""
     return Refused(
-        f"{address} is not as toolkit writes it",
+        f"{address} is damaged, or was not written by toolkit",
         "restore it from the bucket's versions, or move it away and deploy with --adopt",
     )
 

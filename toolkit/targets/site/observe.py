@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.advice import NextCommand, ShellCommand
-from toolkit.errors import CloudError, ProbeError, ProbeRefused
+from toolkit.errors import CloudError, Missing, ProbeError, ProbeRefused, Refused
 from toolkit.operations import Job, LiveVersion, Observation, StepState, Verdict
 from toolkit.ports.aws import distributions
-from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.objects import Objects
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.net import http
@@ -77,11 +77,16 @@ def observe(
     if manifest.state is not SiteState.LIVE:
         return Observation(StepState.ABSENT, phase="some pages are replaced", sure=True)
     invalidation = manifest.invalidation
-    if invalidation is not None and not distributions.is_invalidated(
-        aws, job.settings.distribution, invalidation.id
-    ):
-        return Observation(StepState.RUNNING, phase="CloudFront is forgetting the old pages")
-    return _verified(job, ports, objects, manifest, before, now)
+    try:
+        if invalidation is not None and not distributions.is_invalidated(
+            aws, job.settings.distribution, invalidation.id
+        ):
+            return Observation(StepState.RUNNING, phase="CloudFront is forgetting the old pages")
+        base = address_of(job, ports)
+    except Missing as problem:
+        cause = f"the release is in the bucket, but {problem}"
+        return Observation(StepState.FAILED, Verdict.FAILED, cause=cause, next=problem.next)
+    return _verified(job, ports, objects, manifest, before, base)
 
 
 def _verified(
@@ -90,13 +95,14 @@ def _verified(
     objects: Objects,
     manifest: SiteManifest,
     before: Observation | None,
-    now: LiveVersion | None,
+    base: str,
 ) -> Observation:
-    """Whether the changed pages are served as they were deployed."""
+    """Whether the changed pages are served as they were deployed: at `base`, or, where that is
+    empty, as far as the bucket says.
+    """
     mark = _Mark()
     if before is not None and isinstance(before.mark, _Mark):
         mark = before.mark
-    base = address_of(job, ports)
     pages = _changed_pages(job, manifest)
     seen = mark.seen
     for key in pages[seen:]:
@@ -104,7 +110,10 @@ def _verified(
         if problem:
             return _mismatched(job, ports, mark, seen, problem)
         seen += 1
-    phase = "the changed pages are served as deployed"
+    phase = "the release is in the bucket"
+    if pages:
+        phase = f"the changed pages are {'served' if base else 'in the bucket'} as deployed"
+    now = state.live_version(manifest)
     return Observation(StepState.DONE, Verdict.SUCCEEDED, phase=phase, live=now)
 
 
@@ -145,21 +154,29 @@ def _mismatch(job: Job, base: str, objects: Objects, key: str, file: SiteFile) -
     if base:
         url = f"{base}{quote(key, safe='/~')}"
         try:
-            policy = _policy(url)
-            answer = http.ask(http.HttpRequest("GET", url, most_body=file.size + 1), policy, ASK_S)
+            answer = http.ask(_page_request(url, file), _policy(url), ASK_S)
         except (ProbeError, ProbeRefused) as problem:
             return f"{url} could not be checked: {problem}"
         if answer.status != 200:
             return f"{url} answers {answer.status}"
         if hashlib.sha256(answer.body).hexdigest() != file.digest:
-            return f"{url} has another content"
+            return f"{url} has different content"
         return ""
     stored = objects.body(key, file.size)
     if stored is None:
         return f"{objects.address(key)} is gone"
     if hashlib.sha256(stored[0]).hexdigest() != file.digest:
-        return f"{objects.address(key)} has another content"
+        return f"{objects.address(key)} has different content"
     return ""
+
+
+def _page_request(url: str, file: SiteFile) -> http.HttpRequest:
+    """What asks for a page as it lies in the bucket, where it may be packed."""
+    most, encoding = file.size + 1, dict(file.headers).get("ContentEncoding")
+    if encoding is None:
+        return http.HttpRequest("GET", url, most_body=most)
+    accept = {"Accept-Encoding": encoding}
+    return http.HttpRequest("GET", url, accept, most_body=most, unpacks=False)
 
 
 def _policy(url: str) -> Policy:
@@ -176,26 +193,22 @@ def address_of(job: Job, ports: Ports) -> str:
     aws = ports.aws(job.location)
     if settings.url is not None:
         return f"{settings.url.rstrip('/')}/"
-    if not settings.distribution or ports.endpoint(job.location.profile) is not None:
+    distribution = preview.required_distribution(job, aws)
+    if distribution is None or ports.endpoint(job.location.profile) is not None:
         return ""
-    return f"{_distribution_address(aws, settings)}/"
-
-
-def _distribution_address(aws: Aws, settings: SiteSettings) -> str:
-    distribution = distributions.distribution(aws, str(settings.distribution))
-    if distribution is None:
-        raise CloudError(
-            call="cloudfront:GetDistribution",
-            reason=f"there is no distribution {settings.distribution}",
-        )
-    [path] = preview.invalidated_paths(settings, distribution, ("",))
-    return f"https://{distribution.domain}{path.rstrip('/')}"
+    path = quote(preview.served_below(settings, distribution), safe="/~")
+    return f"https://{distribution.domain}{path}"
 
 
 def live(job: Job, ports: Ports) -> LiveVersion | None:
-    """See targets/base.py."""
-    manifest, _ = state.read_manifest(state.objects_of(job, ports.aws(job.location)))
-    return state.live_version(manifest)
+    """See targets/base.py. What was changed outside toolkit makes it outdated."""
+    objects = state.objects_of(job, ports.aws(job.location))
+    manifest, etag = state.read_manifest(objects)
+    version = state.live_version(manifest, state.is_at_work(objects, manifest))
+    change = state.changed_outside(objects, manifest, etag)
+    if version is None or change is None:
+        return version
+    return replace(version, outdated=str(change))
 
 
 def uses_current_outputs(job: Job, ports: Ports) -> bool | None:
@@ -222,7 +235,10 @@ def restorable(
 ) -> tuple[bool | None, ...]:
     """See targets/base.py."""
     objects = state.objects_of(job, ports.aws(job.location))
-    contents = state.read_contents(objects)
+    try:
+        contents = state.read_contents(objects)
+    except Refused:
+        return tuple(None for _ in details)
     names = {detail.get("release", "") for detail in details} - {""}
     listed = {name for name in names if release_key(name) in contents.bucket.etags}
     tasks = {
@@ -234,7 +250,7 @@ def restorable(
     for name, task in tasks.items():
         try:
             whole[name] = task.within(until - ports.clock.elapsed())
-        except (CloudError, Timeout):
+        except (CloudError, Refused, Timeout):
             whole[name] = None
     return tuple(whole.get(detail.get("release", ""), False) for detail in details)
 

@@ -2,7 +2,8 @@
 the bucket, invalidated and deleted, in which order. Pure.
 """
 
-from collections.abc import Iterable, Mapping
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from urllib.parse import quote
@@ -31,6 +32,8 @@ MOST_PATHS = 15
 """So many paths are invalidated one by one; of more, the folder that has them all: CloudFront
 counts each path, and a folder as one.
 """
+MOST_NAMED = 3
+"""So many files are named in a line."""
 
 
 class Copy(Struct, frozen=True):
@@ -105,6 +108,15 @@ class SiteBucket(Struct, frozen=True):
             return recorded
         return None
 
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """The files of the live release that somebody else has changed or deleted, sorted. None of
+        a switch that has not come to its end: nobody knows which of its files are there.
+        """
+        if self.live is None or self.live.state is not SiteState.LIVE:
+            return ()
+        return tuple(sorted(key for key in self.live.files if self.known(key) is None))
+
     def is_ours(self, key: str) -> bool:
         """Whether we have put something under a key."""
         return self.live is not None and (key in self.live.files or key in self.live.stale)
@@ -150,7 +162,6 @@ class PlanRequest(Struct, frozen=True, kw_only=True):
     files: Mapping[str, SiteFile]
     keep: Keep
     now: datetime
-    changing: tuple[str, ...] = ()
     index: str = "index.html"
     restore: bool = False
 
@@ -396,7 +407,7 @@ class _Planner:
             interrupted = self._live.invalidation
         addresses = set[str]()
         for key in self._changed:
-            addresses |= addresses_of(key)
+            addresses |= addresses_of(key, self._request.index)
         if interrupted is not None:
             addresses |= set(interrupted.paths)
         return tuple(sorted(addresses))
@@ -409,27 +420,34 @@ def _is_before(moment: str, limit: datetime) -> bool:
         return False  # a time that cannot be read keeps what it is about
 
 
-def addresses_of(key: str) -> set[str]:
-    """The keys under which a file is asked for: an index also by its folder, with and without the
-    slash.
+def addresses_of(key: str, index: str) -> set[str]:
+    """The keys under which a file is asked for: one that is called like the site's first page also
+    by its folder, with and without the slash, and the first page itself by the site's address.
     """
     addresses = {key}
     folder, slash, name = key.rpartition("/")
-    if name in ("index.html", "index.htm"):
+    if name in ("index.html", "index.htm", posixpath.basename(index)):
         addresses.add(folder + slash)
         if folder:
             addresses.add(folder)
+    if key == index:
+        addresses.add("")
     return addresses
 
 
 def invalidation_paths(keys: Iterable[str], begin: str) -> tuple[str, ...]:
     """The paths that CloudFront has to forget, of keys and folders. `begin` is what is between the
-    address and the key: `/`, or `/app/`.
+    address and the key: `/`, or `/app/`, which is asked for as `/app`, too.
     """
     listed = sorted(set(keys))
+    folder = begin.rstrip("/") if "" in listed else ""
     if len(listed) > MOST_PATHS:
-        return (f"{begin}{quote(_common_folder(listed), safe='/~')}*",)
-    return tuple(f"{begin}{quote(key, safe='/~')}" for key in listed)
+        common = f"{begin}{_common_folder(listed)}"
+        return (f"{quote(folder or common, safe='/~')}*",)
+    paths = [f"{begin}{key}" for key in listed]
+    if folder:
+        paths.insert(1, folder)
+    return tuple(quote(path, safe="/~") for path in paths)
 
 
 def _common_folder(keys: list[str]) -> str:
@@ -445,3 +463,11 @@ def lost_files(live: SiteManifest | None, files: Mapping[str, object]) -> tuple[
     if live is None:
         return ()
     return tuple(sorted(live.files.keys() - files.keys()))
+
+
+def named_keys(keys: Sequence[str]) -> str:
+    """A few keys, and how many more there are."""
+    names = ", ".join(keys[:MOST_NAMED])
+    if len(keys) > MOST_NAMED:
+        names += f" and {len(keys) - MOST_NAMED} more"
+    return names

@@ -11,18 +11,16 @@ from toolkit.ports.aws.distributions import Distribution
 from toolkit.ports.ports import Ports
 from toolkit.targets.site import build, state
 from toolkit.targets.site import plan as plans
-from toolkit.targets.site.manifest import KEY, SiteState, release_key
+from toolkit.targets.site.manifest import KEY, OWN, SiteState, release_key
 from toolkit.targets.site.settings import SiteSettings, folder_prefix
 from toolkit.targets.site.state import Prepared, SiteContents
-
-MOST_NAMED = 3
-"""So many files are named in a warning."""
 
 
 def preview(job: Job, ports: Ports) -> Preview:
     """See targets/base.py."""
     aws = ports.aws(job.location)
     check_account(aws, job.location)
+    distribution = required_distribution(job, aws)
     objects = state.objects_of(job, aws)
     contents = state.read_contents(objects)
     live = state.live_version(contents.bucket.manifest)
@@ -39,7 +37,7 @@ def preview(job: Job, ports: Ports) -> Preview:
         warnings.append(f"the files are not as committed: the version is {job.version.name}")
     if question := adoption_question(job, prepared):
         warnings.append(_adoption_warning(job, question))
-    return Preview(_calls(job, aws, prepared), tuple(warnings), live=live)
+    return Preview(_calls(job, distribution, prepared), tuple(warnings), live=live)
 
 
 def _preview_of_build(job: Job, ports: Ports, contents: SiteContents) -> Preview:
@@ -62,8 +60,8 @@ def _preview_of_build(job: Job, ports: Ports, contents: SiteContents) -> Preview
         f"{target} has no output {name} yet, which the build needs"
         for target, name in inputs.missing
     ]
-    if contents.bucket.live is None and _strangers(contents):
-        warnings.append(_adoption_warning(job, _foreign_bucket(job)))
+    if question := _bucket_question(job, contents):
+        warnings.append(_adoption_warning(job, question))
     return Preview(tuple(calls), tuple(warnings), live=live, builds=True)
 
 
@@ -75,27 +73,29 @@ def is_built(job: Job, ports: Ports, contents: SiteContents, inputs: str) -> boo
     wanted = state.release_of(job, ports, 0, inputs, "")
     if not job.version.fingerprint or not state.is_version(live.release, wanted):
         return False
-    return all(contents.bucket.known(key) is not None for key in live.files)
+    return not contents.bucket.differing
 
 
-def _strangers(contents: SiteContents) -> bool:
-    return any(not key.startswith(".toolkit/") for key in contents.bucket.etags)
-
-
-def _foreign_bucket(job: Job) -> str:
+def _bucket_question(job: Job, contents: SiteContents) -> str:
+    """What a person is asked where the bucket is not this target's; empty if it is."""
+    bucket = contents.bucket
     where = f"s3://{job.settings.bucket}/{folder_prefix(job.settings.prefix)}"
-    return f"{where} has files that toolkit never deployed; deploy over them?"
+    if bucket.manifest is None and any(not key.startswith(OWN) for key in bucket.etags):
+        return f"{where} has files that toolkit never deployed; deploy over them?"
+    owner = bucket.live.release.target if bucket.live is not None else ""
+    if owner not in ("", job.target):
+        return f"{where} has target {owner}; replace it by {job.target}?"
+    return ""
 
 
 def adoption_question(job: Job, prepared: Prepared) -> str:
-    """What a person is asked before files are replaced, or joined, that toolkit never put there;
-    empty if there are none.
+    """What a person is asked before files are replaced, or joined, that this target never put
+    there; empty if there are none.
     """
-    bucket, foreign = prepared.contents.bucket, prepared.plan.foreign
-    if bucket.manifest is None and _strangers(prepared.contents):
-        return _foreign_bucket(job)
-    if foreign:
-        return f"replace {_named(foreign)}, which toolkit never deployed?"
+    if question := _bucket_question(job, prepared.contents):
+        return question
+    if foreign := prepared.plan.foreign:
+        return f"replace {plans.named_keys(foreign)}, which toolkit never deployed?"
     return ""
 
 
@@ -111,39 +111,38 @@ def drift_warnings(prepared: Prepared) -> list[str]:
     drifted = prepared.plan.drifted
     if not drifted:
         return []
-    return [f"changed or deleted outside toolkit, and will be replaced: {_named(drifted)}"]
+    return [
+        f"changed or deleted outside toolkit, and will be replaced: {plans.named_keys(drifted)}"
+    ]
 
 
-def _named(keys: Sequence[str]) -> str:
-    names = ", ".join(keys[:MOST_NAMED])
-    if len(keys) > MOST_NAMED:
-        names += f" and {len(keys) - MOST_NAMED} more"
-    return names
+def required_distribution(job: Job, aws: Aws) -> Distribution | None:
+    """The site's distribution; None where rules.toml names none. Raises Missing where there is no
+    such distribution, CloudError.
+    """
+    name: str | None = job.settings.distribution
+    if not name:
+        return None
+    distribution = distributions.distribution(aws, name)
+    if distribution is None:
+        raise Missing(what="distribution", name=name, where="")
+    return distribution
 
 
-def invalidated_paths(
-    settings: SiteSettings, distribution: Distribution | None, addresses: Sequence[str]
-) -> tuple[str, ...]:
-    """The paths of a distribution at which keys and folders below the prefix are served."""
+def served_below(settings: SiteSettings, distribution: Distribution) -> str:
+    """What is between the address of a distribution and a key of the site: `/`, or `/app/`."""
     begin = f"/{folder_prefix(settings.prefix)}"
-    for origin in distribution.origins if distribution is not None else ():
+    for origin in distribution.origins:
         # Where the origin has a path, addresses are without it.
         path = f"{origin.path.rstrip('/')}/"
         if origin.domain.startswith(f"{settings.bucket}.s3") and begin.startswith(path):
-            begin = begin.removeprefix(path.rstrip("/"))
-            break
-    return plans.invalidation_paths(addresses, begin)
+            return begin.removeprefix(path.rstrip("/"))
+    return begin
 
 
-def forgotten_paths(job: Job, aws: Aws, addresses: Sequence[str]) -> tuple[str, ...]:
-    """The paths that the site's distribution has to forget. Raises CloudError."""
-    distribution = distributions.distribution(aws, job.settings.distribution)
-    if distribution is None:
-        raise Missing(what="distribution", name=job.settings.distribution, where="")
-    return invalidated_paths(job.settings, distribution, addresses)
-
-
-def _calls(job: Job, aws: Aws, prepared: Prepared) -> tuple[PlannedCall, ...]:
+def _calls(
+    job: Job, distribution: Distribution | None, prepared: Prepared
+) -> tuple[PlannedCall, ...]:
     """The calls of a deploy, in order; those that differ by the key only are one."""
     settings, plan = job.settings, prepared.plan
     calls: list[PlannedCall] = []
@@ -166,10 +165,9 @@ def _calls(job: Job, aws: Aws, prepared: Prepared) -> tuple[PlannedCall, ...]:
         add("s3:PutObject", plan.pages)
     if plan.copies:
         add("s3:CopyObject", [copy.key for copy in plan.copies])
-    invalidates = bool(plan.invalidate and settings.distribution)
-    if invalidates:
-        paths = forgotten_paths(job, aws, plan.invalidate)
-        what = {"distribution": settings.distribution, "paths": " ".join(paths)}
+    if plan.invalidate and distribution is not None:
+        paths = plans.invalidation_paths(plan.invalidate, served_below(settings, distribution))
+        what = {"distribution": distribution.id, "paths": " ".join(paths)}
         calls.append(PlannedCall("cloudfront:CreateInvalidation", what))
     if plan.deletes:
         add("s3:DeleteObjects", plan.deletes)

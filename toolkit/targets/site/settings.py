@@ -26,7 +26,16 @@ class SiteBuild(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Meta(description="Where the command runs, relative to the repository's root."),
     ] = "."
     env: Annotated[
-        dict[str, str],
+        dict[
+            Annotated[
+                str,
+                Meta(
+                    pattern=r"^[^=\x00]+$(?!\n)",
+                    description="The name of a variable, without `=`.",
+                ),
+            ],
+            str,
+        ],
         Meta(
             description="Variables for the command. `{outputs.TARGET.NAME}` is an output of a "
             "target in `needs`, as it is when the build begins."

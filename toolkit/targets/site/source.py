@@ -27,7 +27,6 @@ class SourceFile(Struct, frozen=True):
     in hexadecimal, `leads_out` whether a link on the way leads out of the build.
     """
 
-    key: str
     path: str
     size: int
     digest: str
@@ -129,4 +128,4 @@ def _read(key: str, path: str, leads_out: bool, check: Callable[[], None]) -> So
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise FileProblem(path=key, reason=reason) from None
-    return SourceFile(key, path, size, whole.hexdigest(), leads_out)
+    return SourceFile(path, size, whole.hexdigest(), leads_out)

@@ -9,12 +9,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import FileProblem, Refused
+from toolkit.errors import FileProblem, Refused, Unreachable
+from toolkit.formats.words import count
 from toolkit.operations import Job, JobAction, LiveVersion
 from toolkit.ports import files
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.objects import Objects
-from toolkit.ports.background import BackgroundTask
+from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
 from toolkit.targets.site import bundler, sanity
 from toolkit.targets.site import plan as plans
@@ -38,6 +39,8 @@ from toolkit.targets.site.source import SourceFile, read_source
 
 LISTING_S = 600.0
 """How long listing a bucket may take, in seconds."""
+BUSY_S = 30.0
+"""How long after its last sign of life a deploy that changes pages counts as dead, in seconds."""
 MOST_PAGE = 4 << 20
 """Bytes of a page or a style that are looked at."""
 
@@ -49,14 +52,29 @@ class SiteContents(Struct, frozen=True):
     etag: str | None
 
 
+class SiteChange(Struct, frozen=True):
+    """What somebody else has changed of the live release. `release` is its number, `files` are all
+    that differ, `missing` those of them that are gone.
+    """
+
+    release: int
+    files: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        keys = [f"{key} (deleted)" if key in self.missing else key for key in self.files]
+        differ = "differs" if len(keys) == 1 else "differ"
+        files, names = count(len(keys), "file"), plans.named_keys(keys)
+        return f"{files} {differ} from release {self.release}: {names}"
+
+
 class Prepared(Struct, frozen=True):
-    """A deploy that is ready. `sources` are the files to upload from; `content` is the digest of
-    all that is to be live, `release` how it is called.
+    """A deploy that is ready. `sources` are the files to upload from, `release` is how all that is
+    to be live is called.
     """
 
     contents: SiteContents
     plan: SitePlan
-    content: str
     release: Release
     sources: Mapping[str, SourceFile] = {}
     changing: tuple[str, ...] = ()
@@ -67,7 +85,9 @@ class Prepared(Struct, frozen=True):
         live = self.contents.bucket.live
         if live is None or live.state is not SiteState.LIVE or self.plan.changes_files:
             return False
-        return is_version(live.release, self.release) and live.release.content == self.content
+        return (
+            is_version(live.release, self.release) and live.release.content == self.release.content
+        )
 
 
 def is_version(live: Release, wanted: Release) -> bool:
@@ -100,7 +120,34 @@ def read_contents(objects: Objects) -> SiteContents:
     """What the bucket has. Raises CloudError, Refused."""
     listing = BackgroundTask(objects.etags)
     manifest, etag = read_manifest(objects)
-    return SiteContents(SiteBucket(manifest, listing.within(LISTING_S)), etag)
+    return SiteContents(SiteBucket(manifest, _ended(listing, objects)), etag)
+
+
+def _ended(listing: BackgroundTask[dict[str, str]], objects: Objects) -> dict[str, str]:
+    try:
+        return listing.within(LISTING_S)
+    except Timeout:
+        reason = f"{objects.address('')} was not listed within {LISTING_S:g} s"
+        raise Unreachable(call="s3:ListObjectsV2", reason=reason) from None
+
+
+def changed_outside(
+    objects: Objects, manifest: SiteManifest | ClaimOnly | None, etag: str | None
+) -> SiteChange | None:
+    """What somebody else has changed of the live release since the manifest, which has this etag,
+    was written; None if nothing. Raises CloudError, and Refused where a deploy came in between.
+    """
+    if not isinstance(manifest, SiteManifest) or manifest.state is not SiteState.LIVE:
+        return None
+    bucket = SiteBucket(manifest, _ended(BackgroundTask(objects.etags), objects))
+    if not bucket.differing:
+        return None
+    present = objects.body(KEY, 0)
+    if present is None or present[1] != etag:
+        where = objects.address("")
+        raise Refused(f"{where} was deployed to while it was checked", "check it again")
+    missing = tuple(key for key in bucket.differing if key not in bucket.etags)
+    return SiteChange(manifest.release.seq, bucket.differing, missing)
 
 
 def wanted_files(
@@ -160,6 +207,7 @@ def release_of(job: Job, ports: Ports, seq: int, inputs: str, content: str) -> R
         inputs=inputs,
         content=content,
         since=ports.clock.now().isoformat(),
+        target=job.target,
     )
 
 
@@ -193,7 +241,7 @@ def prepare_deploy(
     )
     plan = plans.plan(request, bucket)
     release = release_of(job, ports, plan.seq, inputs, content)
-    return Prepared(contents, plan, content, release, sources, changing)
+    return Prepared(contents, plan, release, sources, changing)
 
 
 def read_text(file: SourceFile) -> str:
@@ -231,7 +279,7 @@ def prepare_rollback(job: Job, ports: Ports, objects: Objects, contents: SiteCon
     now = release_of(job, ports, plan.seq, stored.release.inputs, stored.release.content)
     release = replace(now, id=name)
     changing = contents.bucket.live.changing
-    return Prepared(contents, plan, release.content, release, {}, changing)
+    return Prepared(contents, plan, release, changing=changing)
 
 
 def gone(job: Job) -> Refused:
@@ -266,15 +314,31 @@ def is_superseded(receipt: Mapping[str, Any], manifest: SiteManifest | ClaimOnly
     return manifest.token != replaces
 
 
-def live_version(manifest: SiteManifest | ClaimOnly | None) -> LiveVersion | None:
-    """What the manifest says is live; None if nothing is."""
+def is_at_work(objects: Objects, manifest: SiteManifest | ClaimOnly | None) -> bool:
+    """Whether a deploy is changing pages right now: it says so in the manifest all the time. Raises
+    CloudError.
+    """
+    if not isinstance(manifest, SiteManifest) or manifest.state is SiteState.LIVE:
+        return False
+    age_s = objects.age_s(KEY)
+    return age_s is not None and age_s < BUSY_S
+
+
+def live_version(
+    manifest: SiteManifest | ClaimOnly | None, at_work: bool = False
+) -> LiveVersion | None:
+    """What the manifest says is live; None if nothing is. `at_work`: the deploy that is changing
+    pages is known to be alive.
+    """
     if not isinstance(manifest, SiteManifest):
         return None
     release = manifest.release
     detail = {"release": release.id, "content": release.content}
     if manifest.state is not SiteState.LIVE:
-        doubt = f"run {release.run} has replaced some of its pages, and did not come to its end"
-        return LiveVersion(None, run=release.run, detail={}, doubt=doubt)
+        doubt = f"run {release.run} replaced some of its pages and never finished"
+        if at_work:
+            doubt = f"run {release.run} is replacing its pages"
+        return LiveVersion(None, run=release.run, detail={}, doubt=doubt, moving=at_work)
     return LiveVersion(
         release.version,
         release.commit,
