@@ -375,3 +375,30 @@ def _runs(folder: Path) -> set[Path]:
 def _first_page(www: Www) -> str:
     body = www.aws.streamed("s3", "get_object", 99, Bucket="www", Key="index.html")[1]
     return body.decode()
+
+
+@pytest.mark.sandbox
+def test_what_was_changed_in_the_bucket_is_due_and_the_next_deploy_restores_it(
+    www: Www, repo: Repo, tmp_path: Path
+) -> None:
+    def toolkit(*args: str) -> Any:
+        return process(repo.path, *args, TOOLKIT_STATE_DIR=str(tmp_path / "state"))
+
+    page = {"dist/index.html": "release 1", "dist/a.js": "1", "dist/b.js": "1"}
+    repo.commit("site", {"rules.toml": RULES, **page})
+    assert toolkit("deploy-site", "www", "--yes").code == 0
+    assert toolkit("diff", "live", "--json").json["states"] == {"www": "clean"}
+    www.aws.write("s3", "put_object", Bucket="www", Key="index.html", Body=b"by hand")
+    www.aws.write("s3", "delete_object", Bucket="www", Key="b.js")
+    why = "2 files differ from release 1: b.js (deleted), index.html"
+    seen = toolkit("health", "www")
+    assert (seen.code, why in " ".join(seen.out.split())) == (1, True), seen
+    assert "toolkit deploy-site www" in seen.out
+    due = toolkit("diff", "live")
+    assert why in " ".join(due.out.split()), due
+    assert toolkit("diff", "live", "--json").json["states"] == {"www": "due"}
+    done = toolkit("deploy-site", "www", "--yes")
+    assert (done.code, "unchanged" in done.out) == (0, False), done
+    assert _first_page(www) == "release 1"
+    assert www.aws.streamed("s3", "get_object", 9, Bucket="www", Key="b.js")[1] == b"1"
+    assert toolkit("diff", "live", "--json").json["states"] == {"www": "clean"}
