@@ -584,3 +584,14 @@ def test_what_runs_beside_what_nobody_knows_is_told_too(
         repo, {**everywhere(repo.head), "app": (live_base(live), live_base(live))}, base="live"
     )
     assert answer.notes == ("app: container side is left as it is",)
+
+
+def test_what_was_changed_outside_toolkit_is_due_though_its_version_is_head(repo: Repo) -> None:
+    now = version(repo, "app")
+    live = LiveVersion(repo.head, repo.head, now.fingerprint, settings=now.settings)
+    clean = compared(repo, {**everywhere(repo.head), "app": live_base(live)}, base="live")
+    assert due(clean) == []
+    changed = live_base(replace(live, outdated="2 files differ from release 7"))
+    answer = compared(repo, {**everywhere(repo.head), "app": changed}, base="live")
+    assert due(answer) == ["app"]
+    assert "2 files differ from release 7" in text(answer, verbose=True)
