@@ -13,11 +13,16 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.aws import Endpoint
+from tests.support.record import put
 from tests.support.report import Report
-from tests.targets.sites import SiteStage
+from tests.targets.sites import COMMIT, SiteStage
 from toolkit.errors import CloudError, Missing, NotAgreed, Refused
+from toolkit.flow.recorded_bases import records_reader
+from toolkit.flow.rulebook import read_rules
 from toolkit.operations import Finding, Job
 from toolkit.ports.net.policy import CONNECT_TO
+from toolkit.record.ledger import Record
+from toolkit.record.state import open_store
 from toolkit.show.advice import sentence
 from toolkit.targets.site.kind import kind as site
 from toolkit.targets.site.manifest import KEY, SiteState, release_key
@@ -148,6 +153,38 @@ def test_a_deploy_that_is_at_work_is_no_failure_and_one_that_died_is(stage: Site
     live = site.live(stage.job(9), stage.ports)
     assert live is not None
     assert (live.moving, live.version) == (False, None)
+
+
+RULES = """
+version = 1
+project = "p"
+
+[environments.dev]
+account = "111111111111"
+regions = ["eu-west-1"]
+
+[targets.www]
+kind = "site"
+source = "dist"
+bucket = "www"
+"""
+
+
+def test_a_deploy_that_is_at_work_is_why_the_site_is_not_called_up_to_date(
+    stage: SiteStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    version, when = stage.job(1).version, stage.manifest().release.since
+    fields = ("www", "dev", "eu-west-1", version.name, COMMIT, version.fingerprint, "r1", when)
+    store = open_store("p", str(tmp_path), stage.ports.endpoint(None))
+    put(store, Record(*fields, "succeeded"))
+    read = records_reader(stage.ports, lambda words: None, look=True)
+    rules = read_rules(RULES.encode(), "rules.toml")
+    [before] = read("last", rules, "dev")["www"]
+    assert (before.run, before.since) == ("r1", None)
+    switching(stage)
+    [during] = read("last", rules, "dev")["www"]
+    assert during.since == "run r1 is replacing its pages"
 
 
 def test_the_pages_of_a_deploy_that_never_ends_are_waited_for_until_the_deadline(

@@ -84,7 +84,7 @@ def _bucket_question(job: Job, contents: SiteContents) -> str:
         return f"{where} has files that toolkit never deployed; deploy over them?"
     owner = bucket.live.release.target if bucket.live is not None else ""
     if owner not in ("", job.target):
-        return f"{where} has target {owner}; replace it by {job.target}?"
+        return f"{where} has target {owner[:50]}; replace it by {job.target}?"
     return ""
 
 
