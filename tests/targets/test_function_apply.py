@@ -26,6 +26,7 @@ from toolkit.errors import (
     Throttled,
 )
 from toolkit.operations import Job, JobAction, Location, RecordedDeploy
+from toolkit.show.advice import sentence
 from toolkit.targets.function import image, marks, state
 from toolkit.targets.function.kind import kind as function
 from toolkit.targets.function.options import FunctionRestore
@@ -401,15 +402,32 @@ def test_an_update_in_progress_is_waited_for(stage: FunctionStage) -> None:
     stage.endpoint.functions.update_function_code({"FunctionName": "mail", "ZipFile": b"x"})
     assert "is being changed: toolkit will wait for it" in str(stage.preview().warnings[0])
     report = stage.applied()
-    assert "waiting for Lambda to update mail" in report.of("phase")
+    assert "waiting for function mail" in report.of("phase")
     assert stage.look(report).verdict == "succeeded"
 
 
 def test_an_update_that_never_ends_is_refused_at_the_deadline(stage: FunctionStage) -> None:
     stage.lambdas.next("mail", looks=10**6)
-    with pytest.raises(Refused, match="is still being changed"):
+    with pytest.raises(Refused, match="function mail is still being changed") as refused:
         stage.applied(stage.job(deadline_s=30))
     assert stage.writes == [UPDATE]
+    assert sentence(refused.value.next) == (
+        "wait for it: aws lambda wait function-updated-v2 --function-name mail then try again:"
+        " toolkit deploy-function mail"
+    )
+
+
+def test_all_waits_of_a_step_share_its_deadline(stage: FunctionStage) -> None:
+    stage.lambdas.next("mail", looks=20)
+    stage.function.pending = 20
+    began = stage.clock.elapsed()
+    with pytest.raises(Refused, match="version 2 of mail is still being changed") as refused:
+        stage.applied(stage.job(deadline_s=30))
+    assert stage.clock.elapsed() - began < 35
+    assert stage.alias == "1"
+    assert "published-version-active --function-name mail --qualifier 2" in sentence(
+        refused.value.next
+    )
 
 
 def test_a_version_is_waited_for_until_it_can_be_called(stage: FunctionStage) -> None:
@@ -505,6 +523,18 @@ def test_an_alias_that_somebody_has_moved_in_between_is_left_to_them(
         stage.applied(report=report)
     assert stage.alias == "3"
     assert stage.look(report).verdict == "superseded"
+
+
+def test_a_function_of_ours_is_not_taken_for_a_strangers_after_a_race(
+    stage: FunctionStage,
+) -> None:
+    """Its version still says whose it is, when somebody has described the alias anew."""
+    deployed(stage)
+    stage.write("newer")
+    change = during(MOVE, lambda: stage.lambdas.point("mail", "2", description="ours"))
+    report = Report(clock=stage.clock, on_event=change, yes=NOBODY)
+    stage.applied(stage.another(2), report)
+    assert (report.of("consent"), stage.alias) == ([], "3")
 
 
 def test_an_alias_that_somebody_has_only_described_is_moved(stage: FunctionStage) -> None:
@@ -947,8 +977,9 @@ def test_a_program_that_cannot_be_started_is_refused(
     stage: FunctionStage, built: dict[str, Any], command: str, words: str
 ) -> None:
     built["build"] = replace(built["build"], command=(command,))
-    with pytest.raises(Refused, match=words):
-        stage.applied(stage.job(built))
+    for act in (stage.preview, stage.applied):
+        with pytest.raises(Refused, match=words):
+            act(stage.job(built))
     assert stage.writes == []
 
 
@@ -1026,6 +1057,61 @@ def test_a_version_that_sleeps_is_told_before_it_is_put_back(stage: FunctionStag
     deployed(stage)
     stage.function.versions["1"].state = "Inactive"
     assert "its first calls fail" in str(stage.preview(restored(stage, "1")).warnings[0])
+
+
+FAILED = {
+    "state": {"State": "Failed", "StateReason": "Gone.", "StateReasonCode": "ImageDeleted"},
+    "update": {
+        "LastUpdateStatus": "Failed",
+        "LastUpdateStatusReason": "Gone.",
+        "LastUpdateStatusReasonCode": "ImageDeleted",
+    },
+}
+
+
+@pytest.mark.parametrize("what", FAILED)
+def test_a_version_that_has_failed_is_never_put_back(stage: FunctionStage, what: str) -> None:
+    deployed(stage)
+    stage.function.versions["1"].more = FAILED[what]
+    for act in (stage.preview, stage.applied):
+        with pytest.raises(Refused, match=r"version 1 of mail c.*: Gone\. \(ImageDeleted\)") as why:
+            act(restored(stage, "1"))
+        assert sentence(why.value.next) == "list the others: toolkit rollback mail --list"
+    assert (stage.writes, stage.alias) == ([], "2")
+
+
+def test_a_version_that_fails_while_it_is_put_back_is_never_live(stage: FunctionStage) -> None:
+    deployed(stage)
+    version = stage.function.versions["1"]
+    version.state, version.looks = "Pending", 50
+
+    def fail(event: tuple[Any, ...]) -> None:
+        if event[0] == "wait":
+            version.state = "Failed"
+
+    with pytest.raises(Refused, match="version 1 of mail cannot be called"):
+        stage.applied(restored(stage, "1"), Report(clock=stage.clock, on_event=fail))
+    assert (stage.writes, stage.alias) == ([], "2")
+
+
+def test_a_version_that_is_still_being_made_is_waited_for_before_it_is_put_back(
+    stage: FunctionStage,
+) -> None:
+    deployed(stage)
+    version = stage.function.versions["1"]
+    version.state, version.looks = "Pending", 3
+    assert (stage.deployed(restored(stage, "1")).verdict, stage.alias) == ("succeeded", "1")
+    assert version.state == "Active"
+
+
+@pytest.mark.parametrize("what", FAILED)
+def test_a_version_of_ours_that_has_failed_since_is_no_success(
+    stage: FunctionStage, what: str
+) -> None:
+    report = stage.applied()
+    stage.function.versions["2"].more = FAILED[what]
+    looked = stage.look(report)
+    assert (looked.verdict, "Gone. (ImageDeleted)" in looked.cause) == ("failed", True)
 
 
 def test_a_rollback_that_dies_is_gone_on_with(stage: FunctionStage) -> None:

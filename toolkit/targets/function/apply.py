@@ -7,6 +7,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
+from msgspec.structs import replace
+
+from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import CloudError, Refused, Superseded, Throttled, Unexpected, Unreachable
 from toolkit.operations import Job, PlannedCall
 from toolkit.ports.aws import functions
@@ -32,7 +35,9 @@ from toolkit.targets.function.state import (
     ROLLBACK,
     FunctionState,
     alias_marks,
+    failure_of,
     is_busy,
+    named,
     read_state,
     restored_version,
     version_marks,
@@ -80,17 +85,17 @@ class _FunctionDeploy:
         self._job, self._ports, self._report = job, ports, report
         self._aws: Aws = ports.aws(job.location)
         self._name, self._alias = str(job.settings.function), str(job.settings.alias)
+        self._until = ports.clock.elapsed() + job.deadline_s
 
     def restore(self, state: FunctionState) -> None:
         """Send all calls to the version of a good deploy."""
         version = restored_version(self._job, self._aws)
-        self._report.keep(version=version.version, sha256=version.sha256)
         if is_restored(state, version):
-            self._report.keep(unchanged=True)
+            self._keep_unchanged(state)
             return
         self._keep_before(state.alias)
         self._agree(state)
-        self._move(state, version, version_marks(version).get(marks.CONTENT, ""))
+        self._move_to(state, version)
 
     def deploy(self, state: FunctionState) -> None:
         """Bring the code to the function, and its alias to it."""
@@ -100,7 +105,7 @@ class _FunctionDeploy:
             return
         self._keep_before(state.alias)
         if version is not None:
-            self._move_to(state, version, version_marks(version).get(marks.CONTENT, ""))
+            self._move_to(state, version)
             return
         with self._code(state) as code:
             if is_unchanged(state, code):
@@ -146,7 +151,8 @@ class _FunctionDeploy:
         if settings.build is not None:
             # Somebody has to agree before minutes are spent on it.
             self._agree(state)
-            build.run(job, self._ports, self._report)
+            left_s = self._until - self._ports.clock.elapsed()
+            build.run(job, self._ports, self._report, left_s)
             with codes.packed(job, self._ports, settings.build.output, self._report.check) as code:
                 yield code
             return
@@ -241,27 +247,23 @@ class _FunctionDeploy:
         self._report.tell(f"someone else has changed function {self._name}: reading it again")
         return self._at_rest(self._read())
 
-    def _read(self) -> Function:
-        function = functions.function(self._aws, self._name)
-        if function is None:
-            raise Refused(f"function {self._name} has been deleted", "deploy its stack first")
-        return function
+    def _read(self, version: str = "") -> Function:
+        """The function as it is now, or a version of it."""
+        function = functions.function(self._aws, self._name, version)
+        if function is not None:
+            return function
+        if version:
+            again = NextCommand("deploy-function", (self._job.target,))
+            raise Refused(
+                f"version {version} of {self._name} has been deleted", ("deploy it again:", again)
+            )
+        raise Refused(f"function {self._name} has been deleted", "deploy its stack first")
 
     def _at_rest(self, function: Function) -> Function:
-        """The function once no change of it is in progress. Raises Refused at the job's deadline,
+        """The function once no change of it is in progress. Raises Refused at the step's deadline,
         and where the change that we made has failed.
         """
-        began, clock = self._ports.clock.elapsed(), self._ports.clock
-        pause = FIRST_LOOK_S
-        while is_busy(function):
-            if clock.elapsed() - began > self._job.deadline_s:
-                raise Refused(
-                    f"function {self._name} is still being changed", "see what Lambda reports"
-                )
-            self._report.phase(f"waiting for Lambda to update {self._name}")
-            self._report.wait(pause)
-            pause = min(2 * pause, BETWEEN_LOOKS_S)
-            function = self._read()
+        function = self._wait_for(function)
         mine = self._report.receipt.get("latest")
         if function.update == "Failed" and mine and function.sha256 == mine:
             raise Refused(
@@ -270,23 +272,61 @@ class _FunctionDeploy:
             )
         return function
 
+    def _ready(self, version: Function) -> Function:
+        """The version once it can be called. Raises Refused where it never can."""
+        version = self._wait_for(version)
+        if failure := failure_of(version):
+            raise Refused(
+                f"{named(version)} {failure}", "fix what Lambda reports, then deploy again"
+            )
+        return version
+
+    def _wait_for(self, function: Function) -> Function:
+        """A function or a version of it, once Lambda is done with it. All waits of the step share
+        its deadline.
+        """
+        clock, pause = self._ports.clock, FIRST_LOOK_S
+        number = "" if function.version == functions.LATEST else function.version
+        while is_busy(function):
+            if clock.elapsed() >= self._until:
+                raise Refused(
+                    f"{named(function)} is still being changed by Lambda, and the deadline of"
+                    f" {self._job.target} is over",
+                    self._wait_advice(number),
+                )
+            reason = function.update_reason or function.reason
+            self._report.phase(f"waiting for {named(function)}" + (reason and f": {reason}"))
+            self._report.wait(pause)
+            pause = min(2 * pause, BETWEEN_LOOKS_S)
+            function = self._read(number)
+        return function
+
+    def _wait_advice(self, version: str) -> Advice:
+        """What to do once the step's time is over."""
+        again = NextCommand("deploy-function", (self._job.target,))
+        if self._job.action == ROLLBACK:
+            again = NextCommand("rollback", (self._job.target,), ("--list",))
+        wait = ShellCommand("aws lambda wait function-updated-v2 --function-name", (self._name,))
+        if version:
+            line = "aws lambda wait published-version-active --function-name {} --qualifier {}"
+            wait = ShellCommand(line, (self._name, version))
+        return ("wait for it:", wait, "then try again:", again)
+
     def _publish(self, code: Code, sha256: str) -> Function:
-        """The version of our code, which has this digest."""
+        """The version of our code, which has this digest, as soon as there is one."""
         self._report.phase(f"publishing a version of {self._name}")
         description = marks.of_version(self._job, code.content, sha256)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                version = self._call_once(
+                return self._call_once(
                     publish_call(self._job),
                     lambda: functions.publish(self._aws, self._name, sha256, description),
                     self._version_with_token,
                 )
-                break
             except CloudError as problem:
                 self._refuse_other_code(problem, sha256)
                 self._read_again(problem, attempt)
-        self._report.keep(version=version.version, sha256=version.sha256)
-        return self._ready(version)
+        raise AssertionError  # the last attempt returns or raises
 
     def _refuse_other_code(self, problem: CloudError, sha256: str) -> None:
         """Raises Superseded if Lambda has refused to publish because the code is not ours now."""
@@ -294,55 +334,29 @@ class _FunctionDeploy:
             self._report.turned_away()
             raise Superseded(what=f"other code to {self._name}", target=self._job.target) from None
 
-    def _ready(self, version: Function) -> Function:
-        """The version once it can be called. Raises Refused where it never can."""
-        began, clock = self._ports.clock.elapsed(), self._ports.clock
-        pause = FIRST_LOOK_S
-        while version.state == "Pending":
-            if clock.elapsed() - began > self._job.deadline_s:
-                raise Refused(
-                    f"version {version.version} of {self._name} is still being created",
-                    "see what Lambda reports",
-                )
-            self._report.phase(f"waiting for version {version.version}: {version.reason}")
-            self._report.wait(pause)
-            pause = min(2 * pause, BETWEEN_LOOKS_S)
-            again = functions.function(self._aws, self._name, version.version)
-            if again is None:
-                raise Refused(f"version {version.version} of {self._name} has been deleted")
-            version = again
-        if version.state == "Failed":
-            raise Refused(
-                f"version {version.version} of {self._name} cannot be called: {version.reason}",
-                "fix what Lambda reports, then deploy again",
-            )
-        return version
-
     # --- the alias
 
-    def _move_to(self, state: FunctionState, version: Function, content: str) -> None:
-        self._report.keep(version=version.version, sha256=version.sha256)
-        self._move(state, self._ready(version), content)
-
-    def _move(self, state: FunctionState, version: Function, content: str) -> None:
-        """Make the call that moves the alias."""
+    def _move_to(self, state: FunctionState, version: Function, content: str = "") -> None:
+        """Send all calls to a version once that can be called. `content` is the mark of what is in
+        it, where the version itself may not say that.
+        """
         number, code = version.version, version.sha256
-        if version_marks(version).get(marks.CONTENT) == content:
-            content = code = ""  # the version says them itself
+        self._report.keep(version=number, sha256=code)
+        version = self._ready(version)
+        if version_marks(version).get(marks.CONTENT, "") == content or not content:
+            content = code = ""
         description = marks.of_alias(self._job, number, content, code)
         self._report.phase(f"moving alias {self._alias} to version {number}")
-        alias = state.alias
         for attempt in range(1, ATTEMPTS + 1):
-            current = FunctionState(state.function, alias)
             try:
                 self._call_once(
-                    alias_call(self._job, current, number),
-                    partial(self._write_alias, alias, number, description),
+                    alias_call(self._job, state, number),
+                    partial(self._write_alias, state.alias, number, description),
                     self._own_alias,
                 )
                 break
             except CloudError as problem:
-                alias = self._alias_again(problem, attempt)
+                state = self._state_again(problem, attempt, state)
         self._report.keep(moved=True)
 
     def _write_alias(self, alias: Alias | None, version: str, description: str) -> Alias:
@@ -357,9 +371,11 @@ class _FunctionDeploy:
             return alias
         return None
 
-    def _alias_again(self, problem: CloudError, attempt: int) -> Alias | None:
-        """The alias, after a write that somebody else's was ahead of. Raises Superseded where they
-        have moved it, the problem if it is another one.
+    def _state_again(
+        self, problem: CloudError, attempt: int, state: FunctionState
+    ) -> FunctionState:
+        """The state, after a write of the alias that somebody else's was ahead of. Raises
+        Superseded where they have moved it, the problem if it is another one.
         """
         if problem.aws_code not in (*functions.OUTDATED, *functions.BUSY):
             raise problem
@@ -372,9 +388,9 @@ class _FunctionDeploy:
                 "wait until they have finished, then deploy again",
             ) from None
         self._report.tell(f"someone else has changed alias {self._alias}: reading it again")
-        function = self._read()
-        self._agree(FunctionState(function, alias))
-        return alias
+        state = replace(state, function=self._read(), alias=alias)
+        self._agree(state)
+        return state
 
     # --- one call
 

@@ -20,11 +20,10 @@ def find(job: Job, root: str) -> Command:
     return commands.find(around, settings.command, root)
 
 
-def run(job: Job, ports: Ports, report: Report) -> None:
-    """Run it to its end. Raises Refused where it cannot be started, ProgramFailed where it does not
-    end well.
+def run(job: Job, ports: Ports, report: Report, seconds: float) -> None:
+    """Run it to its end, for at most so long. Raises Refused where it cannot be started,
+    ProgramFailed where it does not end well.
     """
     command = find(job, ports.root)
     report.phase(f"running {shlex.join(job.settings.build.command)}")
-    clock, deadline_s = ports.clock, job.deadline_s
-    commands.run_alone(command, ports.cache, clock, deadline_s, report.log, report.check)
+    commands.run_alone(command, ports.cache, ports.clock, seconds, report.log, report.check)

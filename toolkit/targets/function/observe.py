@@ -15,6 +15,8 @@ from toolkit.ports.ports import Ports
 from toolkit.targets.function import marks
 from toolkit.targets.function.state import (
     alias_marks,
+    failure_of,
+    is_busy,
     live_version,
     shares_words,
 )
@@ -69,9 +71,9 @@ def _moved(job: Job, receipt: Receipt, aws: Aws, alias: Alias) -> Observation:
         cause = f"there is no version {alias.version} of {name}"
     elif expected and version.sha256 != expected:
         cause = f"version {alias.version} has the code {version.sha256}, not {expected}"
-    elif version.state == "Failed":
-        cause = f"version {alias.version} cannot be called: {version.reason}"
-    elif version.state == "Pending":
+    elif failure := failure_of(version):
+        cause = f"version {alias.version} {failure}"
+    elif is_busy(version):
         return Observation(StepState.RUNNING, phase=f"version {alias.version} is being created")
     else:
         return Observation(

@@ -10,14 +10,15 @@ from toolkit.operations import Job, PlannedCall, Preview
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.functions import Function
 from toolkit.ports.ports import Ports
+from toolkit.targets.function import build, image, marks
 from toolkit.targets.function import code as codes
-from toolkit.targets.function import image, marks
 from toolkit.targets.function.code import Code
 from toolkit.targets.function.settings import FunctionSettings
 from toolkit.targets.function.state import (
     ROLLBACK,
     FunctionState,
     alias_marks,
+    failure_of,
     is_busy,
     live_version,
     needs_adoption,
@@ -48,6 +49,8 @@ def preview(job: Job, ports: Ports) -> Preview:
         live = live_version(job.settings.function, state.alias, state.serving)
     if is_built_as_live(job, state):
         return Preview((), unchanged=True, live=live)
+    if job.settings.build is not None:
+        build.find(job, ports.root)  # nothing is started: a program that is missing is refused now
     with known_code(job, ports) as code:
         warnings = _warnings(job, state, code)
         if is_unchanged(state, code):
@@ -138,7 +141,7 @@ def is_unchanged(state: FunctionState, code: Code | None) -> bool:
 
 def _is_fit(state: FunctionState) -> bool:
     serving = state.serving
-    return serving is not None and serving.state != "Failed" and state.is_configured is True
+    return serving is not None and not failure_of(serving) and state.is_configured is True
 
 
 def is_restored(state: FunctionState, version: Function) -> bool:

@@ -56,11 +56,6 @@ class FunctionState(Struct, frozen=True):
         """Whether what is live runs as the function is configured now; None if nobody can tell."""
         return self.serving is None or has_same_configuration(self.serving, self.function)
 
-    @property
-    def busy(self) -> bool:
-        """Whether Lambda refuses to change or publish the code now."""
-        return is_busy(self.function)
-
 
 def has_same_configuration(version: Function, latest: Function) -> bool | None:
     """Whether a version runs as $LATEST is configured: a stack changes only that, and each version
@@ -74,6 +69,24 @@ def has_same_configuration(version: Function, latest: Function) -> bool | None:
 def is_busy(function: Function) -> bool:
     """Whether a change of a function is in progress."""
     return function.update == "InProgress" or function.state == "Pending"
+
+
+def named(function: Function) -> str:
+    """`function mail`, or `version 2 of mail`."""
+    if function.version in ("", functions.LATEST):
+        return f"function {function.name}"
+    return f"version {function.version} of {function.name}"
+
+
+def failure_of(version: Function) -> str:
+    """Why no call may be sent to a version, for a sentence that begins with its name; empty where
+    one may. An Inactive one is fine: a call activates it.
+    """
+    if version.state == "Failed":
+        return f"cannot be called: {version.reason or 'Lambda gives no reason'}"
+    if version.update == "Failed":
+        return f"could not be updated: {version.update_reason or 'Lambda gives no reason'}"
+    return ""
 
 
 def alias_marks(alias: Alias | None) -> Mapping[str, str]:
@@ -171,20 +184,17 @@ def _is_recorded(job: Job) -> bool:
 
 
 def restored_version(job: Job, aws: Aws) -> Function:
-    """The version that a rollback puts back. Raises Refused where it is gone."""
+    """The version that a rollback puts back. Raises Refused where it is gone, or has failed."""
     restore: FunctionRestore | None = job.restore
     name = job.settings.function
+    others = ("list the others:", NextCommand("rollback", (job.target,), ("--list",)))
     if restore is None or not restore.function_version:
-        raise Refused(
-            f"the record does not say which version of {name} it was",
-            ("list the others:", NextCommand("rollback", (job.target,), ("--list",))),
-        )
+        raise Refused(f"the record does not say which version of {name} it was", others)
     version = functions.function(aws, name, restore.function_version)
     if version is None or version.sha256 != (restore.function_sha256 or version.sha256):
-        raise Refused(
-            f"version {restore.function_version} of {name} no longer exists",
-            ("list the others:", NextCommand("rollback", (job.target,), ("--list",))),
-        )
+        raise Refused(f"version {restore.function_version} of {name} no longer exists", others)
+    if failure := failure_of(version):
+        raise Refused(f"{named(version)} {failure}", others)
     return version
 
 
