@@ -101,16 +101,6 @@ SAME = {
         ),
         "it changes the function 'f', as target 'a' does",
     ),
-    "a function by its ARN": (
-        (
-            '[targets.a]\nkind = "function"\nfunction = "f"\nsource = "s"\n',
-            (
-                '[targets.b]\nkind = "function"\nfunction ='
-                ' "arn:aws:lambda:eu-west-1:111111111111:function:f"\nsource = "t"\n'
-            ),
-        ),
-        "it changes the function 'f', as target 'a' does",
-    ),
     "a bucket": (
         (
             '[targets.a]\nkind = "site"\nsource = "a"\nbucket = "b"\n',

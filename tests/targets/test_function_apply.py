@@ -2,6 +2,7 @@
 in the way.
 """
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +24,12 @@ from toolkit.errors import (
     ProgramFailed,
     Refused,
     Superseded,
+    TagTaken,
     Throttled,
 )
 from toolkit.operations import Job, JobAction, Location, RecordedDeploy
+from toolkit.ports.aws import functions
+from toolkit.ports.sharing import SharedWork
 from toolkit.show.advice import sentence
 from toolkit.targets.function import image, marks, state
 from toolkit.targets.function.kind import kind as function
@@ -852,16 +856,93 @@ def test_an_image_that_somebody_else_has_pushed_meanwhile_is_used_if_it_was_buil
     imaged.endpoint.ecr.repository("mail", immutable=True)
 
     def push() -> None:
-        (imaged.folder / "image" / "index.py").write_text("theirs")
-        image.built_image(imaged.job(IMAGE), imaged.ports, imaged.report())
-        (imaged.folder / "image" / "index.py").write_text("one")
+        other = replace(imaged.ports, shared=SharedWork())
+        function.build(imaged.job(IMAGE), other, imaged.report())
 
     report = Report(clock=imaged.clock, on_event=during(PUSH, push))
     imaged.applied(imaged.job(IMAGE), report)
-    assert any("someone else has pushed image" in line for line in report.of("log"))
     [pushed] = imaged.endpoint.ecr.repositories["mail"].images.values()
     [update] = imaged.endpoint.calls.of(UPDATE)
     assert update.params["ImageUri"].endswith(f"/mail@{pushed.digest}")
+
+
+def test_another_image_that_somebody_else_has_pushed_meanwhile_is_not_used(
+    imaged: FunctionStage,
+) -> None:
+    imaged.endpoint.ecr.repository("mail", immutable=True)
+
+    def push() -> None:
+        (imaged.folder / "image" / "index.py").write_text("theirs")
+        other = replace(imaged.ports, shared=SharedWork())
+        function.build(imaged.job(IMAGE), other, imaged.report())
+        (imaged.folder / "image" / "index.py").write_text("one")
+
+    with pytest.raises(TagTaken):
+        imaged.applied(imaged.job(IMAGE), Report(clock=imaged.clock, on_event=during(PUSH, push)))
+    assert imaged.alias == "1"
+
+
+def built_for(stage: FunctionStage) -> str:
+    """The processor in the only image of the repository."""
+    repository = stage.endpoint.ecr.repositories["mail"]
+    [pushed] = repository.images.values()
+    manifest = json.loads(pushed.manifest)
+    return str(json.loads(repository.blobs[manifest["config"]["digest"]])["architecture"])
+
+
+@pytest.mark.parametrize(("architecture", "built"), [("x86_64", "amd64"), ("arm64", "arm64")])
+def test_an_image_is_built_for_the_processor_of_its_function(
+    imaged: FunctionStage, architecture: str, built: str
+) -> None:
+    imaged.function.more = {"Architectures": [architecture]}
+    assert imaged.deployed(imaged.job(IMAGE)).verdict == "succeeded"
+    assert built_for(imaged) == built
+
+
+@pytest.mark.parametrize(
+    ("architectures", "platform", "words"),
+    [
+        ([], None, "a processor that Lambda does not name, so what to build for is unknown"),
+        (["arm64"], "linux/amd64", "for linux/amd64, but function mail runs on linux/arm64"),
+        (["x86_64"], "linux/arm64/v8", "for linux/arm64/v8, but function mail runs on linux/amd64"),
+    ],
+)
+def test_an_image_that_would_not_run_or_may_not_is_refused_before(
+    imaged: FunctionStage, architectures: list[str], platform: str | None, words: str
+) -> None:
+    imaged.function.more = {"Architectures": architectures}
+    asked = FunctionImage(repository="mail", context="image", platform=platform)
+    job = imaged.job({"source": None, "image": asked})
+    for act in (imaged.preview, imaged.applied):
+        with pytest.raises(Refused, match=words) as refused:
+            act(job)
+        assert "set `platform" in str(refused.value.next)
+    with pytest.raises(Refused, match=words):
+        function.build(job, imaged.ports, imaged.report())
+    assert imaged.writes == []
+
+
+def test_a_processor_that_toolkit_does_not_know_is_refused(imaged: FunctionStage) -> None:
+    known = functions.function(imaged.ports.clouds(None, None), "mail")
+    assert known is not None
+    with pytest.raises(Refused, match="runs on the processor riscv, so what to build for is un"):
+        image.existing_image(imaged.job(IMAGE), imaged.ports, replace(known, architecture="riscv"))
+
+
+def test_a_processor_that_only_the_rules_know_is_built_for(imaged: FunctionStage) -> None:
+    imaged.function.more = {"Architectures": []}
+    asked = FunctionImage(repository="mail", context="image", platform="linux/arm64")
+    imaged.applied(imaged.job({"source": None, "image": asked}))
+    assert built_for(imaged) == "arm64"
+
+
+def test_a_processor_that_changes_after_the_build_is_told(imaged: FunctionStage) -> None:
+    job = imaged.job(IMAGE)
+    function.build(job, imaged.ports, imaged.report())
+    imaged.function.more = {"Architectures": ["arm64"]}
+    with pytest.raises(Refused, match=r"built in another way .*for another processor"):
+        imaged.applied(job)
+    assert imaged.alias == "1"
 
 
 def test_a_dockerfile_that_cannot_be_built_here_is_refused_before(imaged: FunctionStage) -> None:

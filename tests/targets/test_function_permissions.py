@@ -60,11 +60,6 @@ def test_nothing_is_open_that_iam_can_close(aws_endpoint: Endpoint, tmp_path: Pa
             "mail",
             "arn:aws-cn:lambda:cn-north-1:1:function:mail",
         ),
-        (
-            Location(),
-            "arn:aws:lambda:us-east-1:1:function:mail",
-            "arn:aws:lambda:us-east-1:1:function:mail",
-        ),
     ],
 )
 def test_what_the_environment_does_not_say_stays_open(

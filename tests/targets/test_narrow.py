@@ -165,11 +165,3 @@ def test_a_role_is_named_without_stars(role: str) -> None:
     )
     with pytest.raises(Exception, match="roles"):
         rules_file.load(text.encode(), "rules.toml", targets.kind, tuple(targets.KINDS))
-
-
-def test_a_function_that_is_named_by_its_arn_is_the_same_function() -> None:
-    name = "arn:aws:lambda:eu-west-1:111111111111:function:f"
-    [observed, *_] = of("function", Function(function=name, source="src"))
-    assert observed.resources == (name, f"{name}:*")
-    written = targets.kind("function").writes(Function(function=f"{name}:live", source="src"))
-    assert [resource.name for resource in written] == ["f"]

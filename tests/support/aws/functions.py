@@ -364,6 +364,7 @@ class Lambda:
             "PackageType": function.package,
             "Handler": "index.handler",
             "Runtime": "python3.12",
+            "Architectures": ["x86_64"],
             "Environment": {"Variables": {"SETTINGS": code.settings}},
             **function.more,
             **code.more,

@@ -66,6 +66,8 @@ class Function(Struct, frozen=True):
     package: str = ZIP
     handler: str = ""
     runtime: str = ""
+    architecture: str = ""
+    """Its processor, as Lambda names it: `x86_64` or `arm64`; empty if Lambda does not say."""
     has_layers: bool = False
     log_group: str = ""
     configuration: str = ""
@@ -244,6 +246,7 @@ def _function(name: str, answer: Mapping[str, Any]) -> Function:
         str(answer.get("PackageType") or ZIP),
         str(answer.get("Handler", "")),
         str(answer.get("Runtime", "")),
+        str(next(iter(answer.get("Architectures") or ()), "")),
         bool(answer.get("Layers")),
         _log_group(answer),
         _configuration(answer),

@@ -1,29 +1,21 @@
 """The image of an app: how it is built, and whether the existing one can be used."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from toolkit.errors import CredentialsProblem, Refused, ToolkitError
 from toolkit.operations import Job
-from toolkit.ports.aws import ecr
-from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
+from toolkit.targets import image_builds
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app.settings import AppSettings, dockerfile
 from toolkit.targets.app.state import ROLLBACK, CurrentState, registry_client
+from toolkit.targets.image_builds import BUILD_LABEL, build_labels, registry_address
 
 if TYPE_CHECKING:
-    from toolkit.artifacts.images import Recipe, RegistryAddress
+    from toolkit.artifacts.images import Recipe
 
 Shape = Mapping[str, Any]
-
-
-BUILD_LABEL = "toolkit.build"
-"""The label of an image that says how it was built: a digest of the settings."""
 
 
 def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
@@ -39,25 +31,9 @@ def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
         )
     context, file = paths
     platform = build_platform(job, state)
-    # What decides about the image besides the commit: two targets that build one commit in
-    # different ways must not take each other's image for their own.
     how = [context, file, platform, build.target, sorted(build.args.items())]
-    labels = {BUILD_LABEL: hashlib.sha256(json.dumps(how).encode()).hexdigest()[:16]}
-    if job.version.commit:
-        labels |= {
-            "org.opencontainers.image.revision": job.version.commit,
-            "toolkit.commit": job.version.commit,
-        }
+    labels = build_labels(job.version, how)
     return Recipe(ports.root, context, file, platform, build.target, dict(build.args), labels)
-
-
-def registry_address(aws: Aws, repository: Shape) -> "RegistryAddress":
-    """The way into a repository, by the calls of its region."""
-    from toolkit.artifacts.images import RegistryAddress, SecretText
-
-    host, _, name = str(repository["repositoryUri"]).partition("/")
-    user, password = ecr.login(aws)
-    return RegistryAddress(host, ecr.address(aws, host), name, user, SecretText(password))
 
 
 def build_platform(job: Job, state: CurrentState) -> str | None:
@@ -85,8 +61,7 @@ def build_key(job: Job, ports: Ports, state: CurrentState) -> str:
         )
     recipe, builder_name = build_recipe(job, ports, state), builder(job.options.builder).name
     check_recipe(recipe, builder_name)
-    decides = [msgspec.to_builtins(recipe), state.tag, builder_name]
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return image_builds.build_key(recipe, state.tag, builder_name)
 
 
 def is_newly_used(job: Job, state: CurrentState) -> bool:

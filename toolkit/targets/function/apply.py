@@ -157,12 +157,12 @@ class _FunctionDeploy:
                 yield code
             return
         self._report.phase("packing the code")
-        with known_code(job, self._ports) as known:
+        with known_code(job, self._ports, state) as known:
             if known is not None:
                 yield known
                 return
         self._agree(state)
-        yield image.built_image(job, self._ports, self._report)
+        yield image.built_image(job, self._ports, state.function, self._report)
 
     # --- the version
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.advice import NextCommand
 from toolkit.model import ImageSource, Inputs, Resource
-from toolkit.ports.aws.names import parse_arn
 from toolkit.targets import base
 from toolkit.targets.function import settings as own
 from toolkit.targets.function.options import FunctionOptions, FunctionRestore
@@ -81,9 +80,7 @@ class FunctionKind(base.Kind):
 
     def writes(self, settings: FunctionSettings) -> tuple[Resource, ...]:
         """The function's code, whichever alias is moved to it."""
-        named = parse_arn(settings.function)
-        resource = named.resource.removeprefix("function:") if named else settings.function
-        return (Resource("function", resource.partition(":")[0]),)
+        return (Resource("function", settings.function),)
 
     def command(self, target: str, settings: FunctionSettings) -> NextCommand | None:
         """The command that deploys it."""

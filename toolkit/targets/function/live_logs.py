@@ -27,7 +27,7 @@ class FunctionLogs:
 
     def __init__(self, job: Job, ports: Ports, group: str, since: datetime) -> None:
         self._aws, self._group = ports.aws(job.location), group
-        self._name = str(job.settings.function).rpartition(":")[2]
+        self._name = str(job.settings.function)
         self._from_ms = int(since.timestamp() * 1000)
         self._token: str | None = None
         self._newest_ms = self._from_ms

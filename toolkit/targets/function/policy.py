@@ -4,7 +4,7 @@ import re
 
 from toolkit.operations import Job, Statement
 from toolkit.ports.aws import ecr
-from toolkit.ports.aws.names import arn, parse_arn
+from toolkit.ports.aws.names import arn
 from toolkit.targets import alarms
 from toolkit.targets.function.settings import FunctionSettings
 
@@ -25,7 +25,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
     """See targets/base.py."""
     settings: FunctionSettings = job.settings
     name = settings.function
-    function = name if parse_arn(name) else arn(job.location, "lambda", f"function:{name}")
+    function = arn(job.location, "lambda", f"function:{name}")
     needed = [
         Statement(
             f"see the state of function {name}, and which version runs",

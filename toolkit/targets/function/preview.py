@@ -51,7 +51,7 @@ def preview(job: Job, ports: Ports) -> Preview:
         return Preview((), unchanged=True, live=live)
     if job.settings.build is not None:
         build.find(job, ports.root)  # nothing is started: a program that is missing is refused now
-    with known_code(job, ports) as code:
+    with known_code(job, ports, state) as code:
         warnings = _warnings(job, state, code)
         if is_unchanged(state, code):
             return Preview((), warnings, unchanged=True, live=live)
@@ -62,7 +62,7 @@ def preview(job: Job, ports: Ports) -> Preview:
             if not codes.is_uploaded(aws, code.upload, account):
                 calls.append(code.upload.call)
         if code is None and job.settings.image is not None:
-            artifact = image.artifact(job, ports)
+            artifact = image.artifact(job, ports, state.function)
             calls += artifact.calls
         if not is_latest(state.function, code):
             calls.append(update_call(job))
@@ -101,7 +101,7 @@ def _rollback_preview(job: Job, aws: Aws, state: FunctionState) -> Preview:
 
 
 @contextmanager
-def known_code(job: Job, ports: Ports) -> Iterator[Code | None]:
+def known_code(job: Job, ports: Ports, state: FunctionState) -> Iterator[Code | None]:
     """The code as far as it is known without building anything; None where it has to be built."""
     settings: FunctionSettings = job.settings
     if settings.source is not None:
@@ -110,7 +110,7 @@ def known_code(job: Job, ports: Ports) -> Iterator[Code | None]:
     elif settings.s3 is not None:
         yield codes.existing_object(settings.s3, ports.aws(job.location))
     elif settings.image is not None:
-        yield image.existing_image(job, ports)
+        yield image.existing_image(job, ports, state.function)
     else:
         yield None
 

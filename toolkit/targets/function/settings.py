@@ -43,7 +43,10 @@ class FunctionImage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     dockerfile: Annotated[
         base.Folder | None, Meta(description="The Dockerfile; by default the one in the context.")
     ] = None
-    platform: Annotated[base.Text | None, Meta(description="For example `linux/amd64`.")] = None
+    platform: Annotated[
+        base.Text | None,
+        Meta(description="For example `linux/arm64`; by default what the function runs on."),
+    ] = None
     target: Annotated[base.Text | None, Meta(description="The stage to build.")] = None
     args: Annotated[Mapping[str, str], Meta(description="Build arguments. No secrets.")] = {}
 
@@ -61,7 +64,13 @@ class S3Object(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class FunctionSettings(base.WatchSettings, frozen=True, kw_only=True):
     """The code of one Lambda function, without its stack."""
 
-    function: Annotated[base.Text, Meta(description="The function's name.")]
+    function: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_{}-]+$(?!\n)",
+            description="The function's name: no ARN, and without a version or an alias.",
+        ),
+    ]
     source: Annotated[
         base.Folder | None,
         Meta(
