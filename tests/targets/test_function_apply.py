@@ -15,7 +15,6 @@ from tests.support.aws import Endpoint
 from tests.support.aws.functions import digest_of
 from tests.support.report import Crash, Report
 from tests.targets.functions import COMMIT, FunctionStage
-from tests.targets.permissions import by_action
 from toolkit.artifacts import packages
 from toolkit.errors import (
     FileProblem,
@@ -955,23 +954,6 @@ def test_a_repository_that_is_not_there_is_missing(imaged: FunctionStage) -> Non
     other = FunctionImage(repository="gone", context="image")
     with pytest.raises(Missing, match="gone"):
         imaged.preview(imaged.job({"source": None, "image": other}))
-
-
-def test_the_permissions_follow_what_the_code_comes_from(stage: FunctionStage) -> None:
-    location = Location("dev", "eu-west-1", "111111111111", store="s3://store/team")
-    by_origin = {
-        "source": stage.job(location=location),
-        "image": stage.job(IMAGE),
-        "s3": stage.job({"source": None, "s3": S3Object(bucket="b", key="k", version="1")}),
-    }
-    actions = {name: by_action(function.permissions(job)).keys() for name, job in by_origin.items()}
-    assert {"s3:PutObject", "s3:GetObject"} <= actions["source"]
-    assert {PUSH, "ecr:GetAuthorizationToken"} <= actions["image"]
-    assert "s3:GetObjectVersion" in actions["s3"]
-    assert not any(action.startswith("s3:") for action in actions["image"])
-    assert by_action(function.permissions(by_origin["source"]))["s3:PutObject"].resources == (
-        "arn:aws:s3:::store/team/functions/*",
-    )
 
 
 BUILD = """#!/bin/sh

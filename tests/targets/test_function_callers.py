@@ -54,14 +54,61 @@ def test_each_caller_of_latest_is_told(repo: Repo, function: Function, toolkit: 
     assert all(f"mail: {words}" in text for words in lines)
 
 
-def test_a_statement_without_a_service_says_nothing(
-    repo: Repo, function: Function, toolkit: Toolkit
+ROLE = "arn:aws:iam::222222222222:role/batch"
+
+
+@pytest.mark.parametrize(
+    ("statement", "callers"),
+    [
+        ({"Principal": {"Service": ["s3.amazonaws.com", "sns.amazonaws.com"]}}, ("s3.", "sns.")),
+        ({"Principal": {"AWS": ROLE}}, (f"{ROLE} may call",)),
+        ({"Principal": {"AWS": [ROLE, "222222222222"]}}, (f"{ROLE} may", "222222222222 may")),
+        ({"Principal": {"AWS": "*"}}, ("everybody may call",)),
+        ({"Principal": "*"}, ("everybody may call",)),
+        (
+            {"Principal": "*", "Condition": {"ArnLike": {"aws:SourceArn": ["arn:a", "arn:b"]}}},
+            ("everybody (arn:a, arn:b) may call",),
+        ),
+        ({"Principal": {"Federated": "accounts.google.com"}}, ("accounts.google.com may call",)),
+        ({"Principal": {"Service": "a.b", "AWS": ROLE}}, ("a.b may", f"{ROLE} may")),
+        ({"Principal": "*", "Action": ["lambda:Get*", "LAMBDA:Invoke*"]}, ("everybody may",)),
+        ({"Principal": "*", "Action": "*"}, ("everybody may call",)),
+        ({"Principal": "*", "NotAction": "lambda:GetPolicy"}, ("everybody may call",)),
+        ({"Principal": "*", "Action": "lambda:GetFunction"}, ()),
+        ({"Principal": "*", "Effect": "Deny"}, ()),
+    ],
+)
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_whoever_a_policy_lets_call_is_told(
+    repo: Repo,
+    function: Function,
+    toolkit: Toolkit,
+    statement: dict[str, object],
+    callers: tuple[str, ...],
+    is_alone: bool,
 ) -> None:
-    function.policy = '{"Statement": [5, {"Effect": "Allow"}]}'
-    assert toolkit(repo.path, "doctor", "--aws").code == 0
+    whole = {"Effect": "Allow", **statement}
+    function.policy = json.dumps({"Statement": whole if is_alone else [whole]})
+    result = toolkit(repo.path, "doctor", "--aws", "--json")
+    lines = result.json["bypassed"].get("mail", [])
+    assert (result.code, len(lines)) == (1 if callers else 0, len(callers))
+    for line, caller in zip(lines, callers, strict=True):
+        assert line.startswith(caller)
+        assert line.endswith(" may call $LATEST of mail, past alias live")
 
 
-@pytest.mark.parametrize("policy", ["no JSON", "[]", '{"Statement": 5}'])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "no JSON",
+        "[]",
+        '{"Statement": 5}',
+        '{"Statement": [{"Effect": "Allow"}]}',
+        '{"Statement": [{"Effect": "Allow", "Principal": {"AWS": [5]}}]}',
+        '{"Statement": [{"Effect": "Allow", "NotPrincipal": {"AWS": "1"}}]}',
+        '{"Statement": [{"Principal": "*"}]}',
+    ],
+)
 def test_a_policy_that_cannot_be_read_is_not_in_order(
     repo: Repo, function: Function, toolkit: Toolkit, policy: str
 ) -> None:

@@ -31,6 +31,7 @@ from toolkit.targets.function.kind import kind
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 COMMIT = "c0ffee" + "0" * 34
+GROUP = "/aws/lambda/mail"
 LOGS = (
     "fix what its log says, and deploy it again; its log: aws logs tail /aws/lambda/mail --since 1h"
 )
@@ -230,6 +231,19 @@ def test_errors_of_the_last_hour_are_counted_and_older_ones_are_not(aws: Aws) ->
     assert finding.cause == "8.3 % of the calls in the last hour failed"
 
 
+def test_a_log_that_is_gone_is_a_warning_with_what_brings_it_back(aws: Aws) -> None:
+    create(aws)
+    assert "log" not in told(aws)[0]  # nobody has called it, so there is nothing to write yet
+    count(aws, "Invocations", 3)
+    aws.write("logs", "create_log_group", logGroupName=f"{GROUP}-2")
+    finding = told(aws)[0]["log"]
+    assert (finding.status, finding.detail) == ("warning", "missing")
+    assert finding.cause == f"log group {GROUP} does not exist, so what the function writes is lost"
+    [command] = [part for part in advice_parts(finding.next) if isinstance(part, ShellCommand)]
+    aws_cli.run(f"{command_line(command)} --region {REGION}")
+    assert "log" not in told(aws)[0]
+
+
 # --- scripted
 
 
@@ -385,6 +399,28 @@ def test_the_share_of_errors_decides(
     assert (finding.status, finding.detail) == (status, detail)
 
 
+def test_whether_there_is_a_log_is_unknown_where_nobody_may_look(
+    scripted: Aws, aws_endpoint: Endpoint
+) -> None:
+    counted(aws_endpoint, 0, 5)
+    aws_endpoint.fault("DescribeLogGroups", times=None, kind="denied")
+    signs, _ = told(scripted)
+    assert (signs["log"].status, signs["log"].detail) == ("unknown", "not allowed")
+    assert signs["errors"].status == "ok"
+
+
+def test_the_log_of_a_function_is_the_one_that_it_is_configured_to_write_to(
+    scripted: Aws, aws_endpoint: Endpoint
+) -> None:
+    counted(aws_endpoint, 5, 5)
+    configured(aws_endpoint, LoggingConfig={"LogGroup": "/shop/mail"})
+    signs, _ = told(scripted)
+    assert "aws logs tail /shop/mail --since 1h" in sentence(signs["errors"].next)
+    assert "log group /shop/mail does not exist" in signs["log"].cause
+    aws_endpoint.logs.put("/shop/mail", "stream", "line")
+    assert "log" not in told(scripted)[0]
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -515,6 +551,7 @@ def test_an_error_of_the_metrics_is_everybodys(scripted: Aws, aws_endpoint: Endp
 def test_the_permissions_cover_a_look(
     scripted: Aws, aws_endpoint: Endpoint, tmp_path: Path
 ) -> None:
+    counted(aws_endpoint, 5, 5)
     told(scripted)
     statements = kind.permissions(job())
     assert set(aws_endpoint.calls.names()) <= set(by_action(statements))

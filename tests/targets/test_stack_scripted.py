@@ -19,7 +19,7 @@ from toolkit.operations import Finding
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.show.advice import sentence
-from toolkit.targets.stack import stack_status
+from toolkit.targets.stack import live_functions, stack_status
 from toolkit.targets.stack.kind import kind
 from toolkit.targets.stack.options import StackOptions
 
@@ -808,6 +808,112 @@ def test_a_stack_that_would_replace_code_that_was_deployed_says_so_before_it_doe
     changes = [cloud.change(name, types.get(name, ""), "Modify") for name in names]
     cloud.next_change_set("complete", [*changes, cloud.change("Other", "AWS::SNS::Topic", "Add")])
     assert (expected in stacks.apply(stacks.job()).of("tell")) is is_touched
+
+
+KEYED = {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"S3Key": {"Ref": "Key"}}}}
+BUILT = {
+    "Type": "AWS::Lambda::Function",
+    "Properties": {"Code": {"S3Key": {"Fn::Sub": "${Build.Key}.zip"}}},
+}
+CHOSEN = {
+    "Type": "AWS::Lambda::Function",
+    "Properties": {"Code": {"S3Key": {"Fn::If": ["IsNew", "new", "old"]}}},
+}
+RESOLVED = {
+    "Type": "AWS::Lambda::Function",
+    "Properties": {"Code": {"S3Key": "{{resolve:ssm:/mail/key}}"}},
+}
+BY_VALUE = {
+    "Type": "AWS::Lambda::Alias",
+    "Properties": {**LIVE, "FunctionVersion": {"Ref": "Key"}},
+}
+KEY = {"Parameters": {"Key": {"Type": "String", "Default": "k0"}}}
+HIDDEN = {"Parameters": {"Key": {"Type": "String", "NoEcho": True}}}
+IN_SSM = {"Parameters": {"Key": {"Type": "AWS::SSM::Parameter::Value<String>"}}}
+IF_NEW = {**KEY, "Conditions": {"IsNew": {"Fn::Equals": [{"Ref": "Key"}, "k2"]}}}
+MAY_STAY = "mail: this may change its code; alias live stays on version 1"
+MAY_MOVE = "mail: this may move alias live away from version 1"
+
+
+def build(source: str) -> dict[str, Any]:
+    """A resource of the team's own that makes the package."""
+    return {"Type": "Custom::Build", "Properties": {"ServiceToken": "x", "Source": source}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more", "key", "warning"),
+    [
+        ({"Mail": KEYED}, {"Mail": KEYED}, KEY, "k1", ""),
+        ({"Mail": KEYED}, {"Mail": KEYED}, KEY, "k2", MAY_STAY),
+        ({"Mail": KEYED}, {"Mail": KEYED}, HIDDEN, "****", MAY_STAY),
+        ({"Mail": KEYED}, {"Mail": KEYED}, IN_SSM, "k1", MAY_STAY),
+        ({"Mail": CHOSEN}, {"Mail": CHOSEN}, IF_NEW, "k1", ""),
+        ({"Mail": CHOSEN}, {"Mail": CHOSEN}, IF_NEW, "k2", MAY_STAY),
+        ({"Mail": RESOLVED}, {"Mail": RESOLVED}, KEY, "k1", MAY_STAY),
+        ({"Mail": FUNCTION}, {"Mail": FUNCTION}, KEY, "k2", ""),
+        ({"Mail": BUILT, "Build": build("1")}, {"Mail": BUILT, "Build": build("1")}, KEY, "k1", ""),
+        (
+            {"Mail": BUILT, "Build": build("1")},
+            {"Mail": BUILT, "Build": build("2")},
+            KEY,
+            "k1",
+            MAY_STAY,
+        ),
+        (
+            {"Mail": FUNCTION, "Live": BY_VALUE},
+            {"Mail": FUNCTION, "Live": BY_VALUE},
+            KEY,
+            "k2",
+            MAY_MOVE,
+        ),
+    ],
+)
+def test_code_that_changes_by_what_it_refers_to_is_told(
+    stacks: Stacks,
+    aws_endpoint: Endpoint,
+    before: Any,
+    after: Any,
+    more: dict[str, Any],
+    key: str,
+    warning: str,
+) -> None:
+    types = {name: str(resource["Type"]) for name, resource in before.items()}
+    stack = aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", types)
+    stack.template = template(before, **more)
+    stack.parameters = {"Key": "****" if key == "****" else "k1"}
+    stack.resources["Mail"].physical = "mail"
+    stacks.write(template({**after, "Queue": queue("q")}, **more))
+    aws_endpoint.functions.function("mail")
+    aws_endpoint.functions.point("mail", "1", description="toolkit v=x n=1 run=r1 t=t")
+    given = {} if key == "****" else {"Key": key}
+    warnings = stacks.preview(stacks.job(parameters=given)).warnings
+    expected = (f"{warning}, which deploy-function deployed",) if warning else ()
+    assert tuple(line for line in warnings if "deploy-function" in str(line)) == expected
+
+
+CANNOT_TELL = "cannot tell whether this replaces code that deploy-function deployed: "
+LOOP = {"Fn::ForEach::All": ["Name", ["a", "b"], {"F${Name}": FUNCTION}]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("Resources: [", template({"Mail": FUNCTION}), "the template cannot be read: "),
+        (template({"Mail": FUNCTION}), "Resources: [", "the template cannot be read: "),
+        (
+            template({"Mail": FUNCTION}),
+            template(LOOP),
+            "only CloudFormation can tell the resources of its loops",
+        ),
+    ],
+)
+def test_a_template_that_cannot_be_compared_is_no_all_clear(
+    aws_endpoint: Endpoint, before: str, after: str, words: str
+) -> None:
+    stack = aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE")
+    stack.template = before
+    [line] = live_functions.warnings(Aws(None, "eu-west-1"), "Shop", after, ({}, {}), None)
+    assert line.startswith(f"{CANNOT_TELL}{words}")
 
 
 BY_TAG = {

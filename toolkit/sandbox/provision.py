@@ -22,6 +22,7 @@ from toolkit.formats.dockerfile import parse
 from toolkit.model import Environment, Rules, Target
 from toolkit.operations import Location, Provision, ProvisionKind
 from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.names import bucket_and_prefix
 from toolkit.sandbox import images
 
 ACCOUNT, REGION = "111111111111", "us-east-1"
@@ -111,7 +112,7 @@ def planned_parts(project: ProjectNeeds, bare: bool = False) -> tuple[PlannedPar
     for location in locations(project.rules):
         environment = project.rules.environments.get(location.environment or "")
         if location.store:
-            bucket = location.store.removeprefix("s3://").partition("/")[0]
+            bucket, _ = bucket_and_prefix(location.store)
             add(location, [Provision(ProvisionKind.BUCKET, bucket)], 0)
         variables = {"region": location.region or ""}
         if environment:

@@ -25,6 +25,7 @@ ORDER = (
     "index",
     "distribution",
     "errors",
+    "log",
     "tasks",
     "image",
     "targets",

@@ -32,6 +32,12 @@ def tail(aws: Aws, group: str, stream: str, most: int) -> tuple[str, ...]:
     return tuple(lines[-most:])
 
 
+def has_group(aws: Aws, group: str) -> bool:
+    """Whether a group exists. Raises CloudError."""
+    groups = aws.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=group)
+    return any(each.get("logGroupName") == group for each in groups)
+
+
 class LogPage(Struct, frozen=True):
     """Events of a stream, oldest first, as AWS has them, and the token that the next page goes on
     from. `end`: there are no more by now.

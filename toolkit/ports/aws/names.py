@@ -54,6 +54,15 @@ def parse_arn(text: str) -> Arn | None:
     return Arn(*parts[1:]) if len(parts) == 6 and parts[0] == "arn" else None
 
 
+def bucket_and_prefix(address: str) -> tuple[str, str]:
+    """The bucket of an address `s3://bucket/prefix`, and what keys below it begin with: `prefix/`,
+    or nothing.
+    """
+    bucket, _, prefix = address.removeprefix("s3://").partition("/")
+    prefix = prefix.strip("/")
+    return bucket, f"{prefix}/" if prefix else ""
+
+
 def arn(location: Location, service: str, resource: str, region: str | None = None) -> str:
     """The name of what is in a location; what the location does not say is `*`."""
     region = "" if service in _WITHOUT_REGION else region or location.region or "*"

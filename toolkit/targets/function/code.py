@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,11 +17,10 @@ from toolkit.operations import Job, PlannedCall
 from toolkit.ports import files
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.functions import Function
+from toolkit.ports.aws.names import bucket_and_prefix
 from toolkit.ports.ports import Ports
 from toolkit.targets.function.marks import content_mark
 from toolkit.targets.function.settings import S3Object
-
-_STORE = re.compile(r"s3://([^/]+)/?(.*?)/*")
 
 
 class StoredCode(Struct, frozen=True):
@@ -98,16 +96,15 @@ def _stored(place: StoredCode) -> dict[str, Any]:
 
 def _place(job: Job, package: Package) -> StoredCode:
     """Where a package goes that is too large to be sent. Raises Refused."""
-    match = _STORE.fullmatch(job.location.store or "")
-    if match is None:
+    if not job.location.store:
         raise Refused(
             f"the package of {job.target} has {package.size >> 20} MB, and only"
             f" {packages.MOST_DIRECT >> 20} MB can be sent without a bucket",
             'add `store = "s3://bucket/prefix"` to the environment in rules.toml',
         )
-    prefix = f"{match[2]}/" if match[2] else ""
+    bucket, prefix = bucket_and_prefix(job.location.store)
     digest = packages.hexadecimal(package.sha256)
-    return StoredCode(match[1], f"{prefix}functions/{digest}.zip")
+    return StoredCode(bucket, f"{prefix}functions/{digest}.zip")
 
 
 def existing_object(named: S3Object, aws: Aws) -> Code:

@@ -1,13 +1,15 @@
 """How a Lambda function is now: its state, the version behind its alias, how many of its calls
-fail, and its alarms.
+fail, whether they have a log, and its alarms.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from toolkit.advice import NextCommand, ShellCommand
+from toolkit.errors import CloudError
 from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
-from toolkit.ports.aws import functions, metrics
+from toolkit.ports.aws import functions, logs, metrics
+from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.functions import Alias, Function
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, findings
@@ -48,10 +50,7 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
             yield from configuration_findings(job, current, version, latest)
 
     def errors() -> Iterator[Finding]:
-        # Metrics come per whole minute: the current one counts, too.
-        end = ports.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
-        counted = metrics.sums(aws, CALLS, name, end - WINDOW, end)
-        yield error_finding(name, *counted)
+        yield from call_findings(aws, name, ports.clock.now())
 
     def ringing() -> list[Finding]:
         return alarms.read_findings(aws, job.settings.alarms, {"FunctionName": name})
@@ -204,22 +203,53 @@ def configuration_findings(
         )
 
 
-def error_finding(name: str, failed: float, calls: float) -> Finding:
-    """How many calls of the last hour have failed. CloudWatch may know of an error before it knows
-    of its call.
+def call_findings(aws: Aws, name: str, now: datetime) -> Iterator[Finding]:
+    """How the calls of the last hour went, and whether they have a log."""
+    # Metrics come per whole minute: the current one counts, too.
+    end = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    failed, calls = metrics.sums(aws, CALLS, name, end - WINDOW, end)
+    if not (failed or calls):
+        yield Finding("errors", HealthStatus.OK, "no calls in the last hour")
+        return
+    function = functions.function(aws, name)
+    group = "" if function is None else function.log_group
+    yield error_finding(group, failed, calls)
+    if group:
+        yield from log_findings(aws, group)
+
+
+def error_finding(group: str, failed: float, calls: float) -> Finding:
+    """How many calls of the last hour have failed; `group` has their log. CloudWatch may know of an
+    error before it knows of its call.
     """
     calls = max(failed, calls)
-    if not calls:
-        return Finding("errors", HealthStatus.OK, "no calls in the last hour")
     share = failed / calls
     detail = f"{_counted(failed, 'error')} in {_counted(calls, 'call')}"
     if share < WARNING:
         return Finding("errors", HealthStatus.OK, detail)
     cause = f"{share * 100:.1f} % of the calls in the last hour failed"
     status = HealthStatus.FAILING if share >= FAILING else HealthStatus.WARNING
-    command = ShellCommand("aws logs tail", (f"/aws/lambda/{name}", "--since", "1h"))
+    command = ShellCommand("aws logs tail", (group, "--since", "1h"))
     fix = ("fix what its log says, and deploy it again; its log:", command)
     return Finding("errors", status, detail, None, cause, fix)
+
+
+def log_findings(aws: Aws, group: str) -> Iterator[Finding]:
+    """That what the calls of the last hour have written is lost, or that nobody can tell."""
+    try:
+        if logs.has_group(aws, group):
+            return
+    except CloudError as problem:
+        yield findings.unknown("log", problem)
+        return
+    command = ShellCommand("aws logs create-log-group --log-group-name", (group,))
+    yield Finding(
+        "log",
+        HealthStatus.WARNING,
+        "missing",
+        cause=f"log group {group} does not exist, so what the function writes is lost",
+        next=("let the function's role write to it, and create it:", command),
+    )
 
 
 def _counted(number: float, word: str) -> str:

@@ -87,8 +87,8 @@ class FunctionKind(base.Kind):
         return NextCommand("deploy-function", (target,))
 
     def services(self) -> tuple[str, ...]:
-        """Lambda, and CloudWatch for its errors and alarms."""
-        return ("sts", "lambda", "cloudwatch")
+        """Lambda, and CloudWatch for its errors, alarms and log."""
+        return ("sts", "lambda", "cloudwatch", "logs")
 
     def preview(self, job: "Job", ports: "Ports") -> "Preview":
         """The function and its alias are checked, and the code is packed; what Lambda would refuse

@@ -1,10 +1,8 @@
 """The IAM statements that a deploy of a function needs. Pure."""
 
-import re
-
 from toolkit.operations import Job, Statement
 from toolkit.ports.aws import ecr
-from toolkit.ports.aws.names import arn
+from toolkit.ports.aws.names import arn, bucket_and_prefix
 from toolkit.targets import alarms
 from toolkit.targets.function.settings import FunctionSettings
 
@@ -44,20 +42,11 @@ def statements(job: Job) -> tuple[Statement, ...]:
             (function,),
         ),
         Statement(
-            "follow its log (tail)",
-            ("logs:FilterLogEvents",),
+            "follow its log (tail), and see whether there is one (health)",
+            ("logs:DescribeLogGroups", "logs:FilterLogEvents"),
             (arn(job.location, "logs", "log-group:*"),),
         ),
-        Statement(
-            "see which stack it belongs to, and whether its code has to be signed",
-            ("lambda:GetFunctionCodeSigningConfig", "lambda:ListTags"),
-            (function,),
-        ),
-        Statement(
-            "see what happens to code that is not signed",
-            ("lambda:GetCodeSigningConfig",),
-            (arn(job.location, "lambda", "code-signing-config:*"),),
-        ),
+        Statement("see which stack it belongs to", ("lambda:ListTags",), (function,)),
         Statement(
             "see who calls it past its alias (doctor --aws)",
             ("lambda:GetPolicy", "lambda:ListFunctionUrlConfigs"),
@@ -71,6 +60,20 @@ def statements(job: Job) -> tuple[Statement, ...]:
         ),
         alarms.STATEMENT,
     ]
+    if settings.image is None:  # images are not signed
+        configs = arn(job.location, "lambda", "code-signing-config:*")
+        needed += [
+            Statement(
+                "see whether its code has to be signed",
+                ("lambda:GetFunctionCodeSigningConfig",),
+                (function,),
+            ),
+            Statement(
+                "see what happens to code that is not signed",
+                ("lambda:GetCodeSigningConfig",),
+                (configs,),
+            ),
+        ]
     return (*needed, *_of_code(job, settings))
 
 
@@ -90,16 +93,19 @@ def _of_code(job: Job, settings: FunctionSettings) -> list[Statement]:
             ),
         ]
     if settings.s3 is not None:
-        actions = ["s3:GetObject"]
-        if settings.s3.version:
-            actions.append("s3:GetObjectVersion")
         place = arn(job.location, "s3", f"{settings.s3.bucket}/{settings.s3.key}")
-        return [Statement("read the package from its bucket", tuple(actions), (place,))]
-    match = re.fullmatch(r"s3://([^/]+)/?(.*?)/*", job.location.store or "")
-    if match is None:
+        return [
+            # What the key means today is deployed by its version, where the bucket has versions.
+            Statement(
+                "read the package from its bucket, in the version that is deployed",
+                ("s3:GetObject", "s3:GetObjectVersion"),
+                (place,),
+            )
+        ]
+    if not job.location.store:
         return []
-    prefix = f"{match[2]}/" if match[2] else ""
-    place = arn(job.location, "s3", f"{match[1]}/{prefix}functions/*")
+    bucket, prefix = bucket_and_prefix(job.location.store)
+    place = arn(job.location, "s3", f"{bucket}/{prefix}functions/*")
     return [
         Statement(
             "put a package of more than 50 MB into the bucket, and let Lambda read it",

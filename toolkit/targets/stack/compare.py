@@ -115,7 +115,9 @@ def replaced_code_warnings(
     aws: Aws, source: sources.ChangeSetSource, stack: Stack, touched: set[str] | None
 ) -> list[str]:
     """One line for each function whose code, which deploy-function has put live, would change."""
-    return live_functions.warnings(aws, str(stack["StackId"]), source.text, touched)
+    before = _values(stack)
+    values = (before, {**before, **source.parameters})
+    return live_functions.warnings(aws, str(stack["StackId"]), source.text, values, touched)
 
 
 def running_images(aws: Aws, source: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
@@ -133,11 +135,8 @@ def running_images(aws: Aws, source: sources.ChangeSetSource, stack: Stack) -> d
 
 def _reference_values(source: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
     """What names of the template mean: as given, else as the stack has them, else by default."""
-    before = {
-        str(parameter["ParameterKey"]): str(parameter.get("ParameterValue", ""))
-        for parameter in stack.get("Parameters") or ()
-    }
-    values = {**images.defaults(source.template or {}), **before, **source.parameters}
+    defaults = images.defaults(source.template or {})
+    values = {**defaults, **_values(stack), **source.parameters}
     return images.reference_values(
         source.account,
         source.region,
@@ -146,6 +145,14 @@ def _reference_values(source: sources.ChangeSetSource, stack: Stack) -> dict[str
         source.name,
         values,
     )
+
+
+def _values(stack: Stack) -> dict[str, str]:
+    """Parameter -> the value that the stack has."""
+    return {
+        str(parameter["ParameterKey"]): str(parameter.get("ParameterValue", ""))
+        for parameter in stack.get("Parameters") or ()
+    }
 
 
 def known_properties(before: Any, after: Any) -> changes.Properties:

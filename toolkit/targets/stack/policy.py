@@ -3,7 +3,7 @@
 import re
 
 from toolkit.operations import Job, Location, Statement
-from toolkit.ports.aws.names import arn, suffix
+from toolkit.ports.aws.names import arn, bucket_and_prefix, suffix
 from toolkit.targets import alarms
 from toolkit.targets.stack.observe import stack_name
 
@@ -104,12 +104,9 @@ def _store(location: Location) -> list[Statement]:
     """A long template, nested ones and local code go through the environment's store."""
     if not location.store:
         return []
-    bucket, _, prefix = location.store.removeprefix("s3://").partition("/")
-    below = ""
-    if prefix.strip("/"):
-        below = f"{prefix.strip('/')}/"
+    bucket, prefix = bucket_and_prefix(location.store)
     whole = arn(location, "s3", bucket)
-    keys = (f"{whole}/{below}templates/*", f"{whole}/{below}artifacts/*")
+    keys = (f"{whole}/{prefix}templates/*", f"{whole}/{prefix}artifacts/*")
     why = f"store local code, nested templates, and a template that is longer than {51_200} bytes"
     return [Statement(why, ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (whole, *keys))]
 

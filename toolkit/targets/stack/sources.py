@@ -4,7 +4,6 @@ in S3 before it is deployed.
 
 import functools
 import hashlib
-import re
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from toolkit.errors import CloudError, Missing, NoTemplate, Refused, Unexpected
 from toolkit.operations import Job
 from toolkit.ports import cdk, cdk_assembly, cdk_order, files
 from toolkit.ports.aws.client import Aws, same_account
-from toolkit.ports.aws.names import suffix
+from toolkit.ports.aws.names import bucket_and_prefix, suffix
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import Report
 from toolkit.targets.stack import packaging
@@ -156,9 +155,8 @@ def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.PackageBu
     """Where long templates and packages go: the environment's store, else what `cdk bootstrap`
     made. Raises Refused.
     """
-    match = re.fullmatch(r"s3://([^/]+)/?(.*?)/*", job.location.store or "")
-    if match:
-        return _bucket(match[1], f"{match[2]}/" if match[2] else "", region)
+    if job.location.store:
+        return _bucket(*bucket_and_prefix(job.location.store), region)
     name = BOOTSTRAP.format(account=account, region=region)
     try:
         aws.read("s3", "head_bucket", Bucket=name, ExpectedBucketOwner=account)
