@@ -48,6 +48,7 @@ def repo(aws_endpoint: Endpoint, tmp_path: Path) -> Repo:
     [
         ("", r"[0-9a-f]{40}"),
         ("mail/__pycache__/index.pyc", r"[0-9a-f]{40}"),
+        ("mail/.aws-sam/build.json", r"[0-9a-f]{40}"),
         ("other/config.json", r"[0-9a-f]{40}"),
         ("mail/config.json", r"[0-9a-f]{40}-generated-[0-9a-f]{12}"),
         ("mail/new.txt", r"[0-9a-f]{40}-dirty-[0-9a-f]{12}"),

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.sandbox import ACCOUNT, Cloud
+from tests.support.sandbox import ACCOUNT, REGION, Cloud
 from toolkit.errors import CloudError
+from toolkit.operations import Location
 from toolkit.ports.aws.client import Aws
+from toolkit.targets.function.kind import kind as function
 
 CODE = "def handler(event, context):\n    return {answer!r}\n"
 
@@ -130,3 +132,48 @@ def test_a_stack_publishes_a_version_of_code_that_it_has_just_changed(aws: Aws) 
         assert "ROLLBACK" not in stack["Stacks"][0]["StackStatus"], stack
     versions = aws.read("lambda", "list_versions_by_function", FunctionName="mail")["Versions"]
     assert len(versions) >= 2
+
+
+def stacked(aws: Aws) -> tuple[str, str]:
+    """How a stack with a function `mail` ends that is created, and all reasons that it gives."""
+    resource = {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "FunctionName": "mail",
+            "Runtime": "python3.11",
+            "Handler": "index.handler",
+            "Role": f"arn:aws:iam::{ACCOUNT}:role/mail",
+            "Code": {"ZipFile": CODE.format(answer="stack")},
+        },
+    }
+    body = json.dumps({"Resources": {"Mail": resource}})
+    aws.write("cloudformation", "create_stack", StackName="Shop", TemplateBody=body)
+    until = time.monotonic() + 30
+    while True:
+        [stack] = aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"]
+        if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+            break
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    events = aws.pages("cloudformation", "describe_stack_events", "StackEvents", StackName="Shop")
+    reasons = " ".join(str(event.get("ResourceStatusReason", "")) for event in events)
+    return stack["StackStatus"], reasons
+
+
+def test_a_stack_does_not_take_the_name_of_a_function_that_is_there(aws: Aws) -> None:
+    create(aws)
+    version = publish(aws)
+    before = at_rest(aws)["CodeSha256"]
+    status, reasons = stacked(aws)
+    assert status == "ROLLBACK_COMPLETE"
+    assert "Function already exist: mail" in reasons
+    assert at_rest(aws)["CodeSha256"] == before
+    assert call(aws, version) == ("one", version)
+
+
+def test_a_function_that_the_sandbox_has_made_gives_way_to_a_stacks(cloud: Cloud, aws: Aws) -> None:
+    settings = function.Settings(function="mail", source="mail")
+    provisions = function.provisions(settings)
+    cloud.emulator.provide(aws, Location("dev", REGION, ACCOUNT), *provisions)
+    assert stacked(aws)[0] == "CREATE_COMPLETE"
+    assert call(aws, "$LATEST")[0] == "stack"

@@ -34,7 +34,8 @@ def test_callers_of_the_alias_are_in_order(
     function.sources, function.urls = ["live"], ["live", "other"]
     result = toolkit(repo.path, "doctor", "--aws")
     assert result.code == 0, result.out
-    assert "nothing is known that calls a function past its alias" in result.out
+    clean = "nothing is known to use a target in a way that its deploys do not reach"
+    assert clean in result.out
 
 
 def test_each_caller_of_latest_is_told(repo: Repo, function: Function, toolkit: Toolkit) -> None:
@@ -52,6 +53,7 @@ def test_each_caller_of_latest_is_told(repo: Repo, function: Function, toolkit: 
     assert (result.code, result.json["bypassed"]) == (1, {"mail": lines})
     text = toolkit(repo.path, "doctor", "--aws").out
     assert all(f"mail: {words}" in text for words in lines)
+    assert "hint: let them call the alias; deploys reach nothing else" in text
 
 
 ROLE = "arn:aws:iam::222222222222:role/batch"
@@ -125,6 +127,7 @@ def test_what_may_not_be_read_is_not_in_order(
     result = toolkit(repo.path, "doctor", "--aws")
     assert result.code == 1
     assert "mail: who uses it could not be checked: " in result.out
+    assert "hint: let them" not in result.out
 
 
 def test_without_the_option_nobody_is_asked(

@@ -18,7 +18,7 @@ from toolkit.artifacts.images.taken import CACHES
 from toolkit.errors import FileProblem, Refused
 from toolkit.formats.dockerignore import parse
 
-LEFT_OUT = (".git", ".aws-sam", *sorted(CACHES))
+LEFT_OUT = (".git", *sorted(CACHES))
 MOST_UNPACKED = 250 << 20
 """Bytes that Lambda unpacks, with all layers."""
 MOST_DIRECT = 50 << 20

@@ -2,7 +2,6 @@
 
 import os
 import platform
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -30,7 +29,10 @@ AWS_CLI = "commands that `health` prints need version 2 of the AWS CLI"
 
 @click.command()
 @click.option(
-    "--aws", "ask_aws", is_flag=True, help="Also ask AWS what calls functions past their alias."
+    "--aws",
+    "ask_aws",
+    is_flag=True,
+    help="Also ask AWS what uses targets in ways that deploys do not reach.",
 )
 @options.common
 @options.environment
@@ -73,7 +75,7 @@ def doctor(ctx: click.Context, /, **values: Any) -> int:
     bypassed = None
     if values["ask_aws"]:
         bypassed = _bypassed(project, git, values["as_json"])
-    bad = bad or bool(bypassed)
+    bad = bad or bool(bypassed and bypassed.targets)
     code = Exit.FAILED if bad else Exit.OK
     if values["as_json"]:
         return output.document(show.document(rows, images, bypassed, code))
@@ -81,10 +83,8 @@ def doctor(ctx: click.Context, /, **values: Any) -> int:
     return code
 
 
-def _bypassed(
-    project: ProjectRequest, git: Git | None, silent: bool
-) -> Mapping[str, tuple[str, ...]]:
-    """Target -> what uses it in a way that its deploys do not reach. `silent`: the answer is for a
+def _bypassed(project: ProjectRequest, git: Git | None, silent: bool) -> show.BypassRows:
+    """What uses targets in ways that their deploys do not reach. `silent`: the answer is for a
     program.
     """
     from toolkit.cli import account  # only where AWS is asked
@@ -93,7 +93,7 @@ def _bypassed(
 
     ports = open_ports(git, project.folder)
     account.sign_in_for(project, git, ports, silent=silent)
-    return find_bypasses(project, git, ports)
+    return show.BypassRows(*find_bypasses(project, git, ports))
 
 
 def _programs(uses_aws: bool) -> list[show.ProgramRow]:

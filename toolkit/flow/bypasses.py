@@ -15,10 +15,10 @@ from toolkit.targets.base import Kind
 
 def find_bypasses(
     request: ProjectRequest, git: Git | None, ports: Ports
-) -> Mapping[str, tuple[str, ...]]:
+) -> tuple[Mapping[str, tuple[str, ...]], tuple[str, ...]]:
     """Target -> a line for each thing that uses it so, or why that could not be checked; targets
-    without any are left out. Raises RulesError, UsageError, and CloudError where nothing can be
-    asked.
+    without any are left out. And what to do about it, as their kinds say. Raises RulesError,
+    UsageError, and CloudError where nothing can be asked.
     """
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
     environment = find_environment(environment_name(request.environment, rules), rules)
@@ -28,12 +28,16 @@ def find_bypasses(
         if type(targets.kind(target.kind)).bypasses is not Kind.bypasses
     ]
     places = locations(environment, request.profile, request.region)
-    found: dict[str, list[str]] = {}
+    by_target: dict[str, list[str]] = {}
+    fixes: dict[str, None] = {}
     for job in jobs_without_run(asked, places, variables_of(environment)):
+        kind = targets.kind(job.kind)
         try:
-            lines = targets.kind(job.kind).bypasses(job, ports)
+            lines = kind.bypasses(job, ports)
+            if lines and kind.bypass_fix:
+                fixes[kind.bypass_fix] = None
         except CloudError as problem:
             lines = (f"who uses it could not be checked: {problem}",)
         if lines:
-            found.setdefault(job.target, []).extend(lines)
-    return {name: tuple(lines) for name, lines in found.items()}
+            by_target.setdefault(job.target, []).extend(lines)
+    return {name: tuple(lines) for name, lines in by_target.items()}, tuple(fixes)

@@ -56,7 +56,7 @@ NAMES = {
     "ministack.services.ecr._find_image": "whether an image is there",
     "ministack.services.ecr._repositories": "whether a repository is there",
     # functions
-    "ministack.services.lambda_svc._functions": "the weights of an alias, and the code's digest",
+    "ministack.services.lambda_svc._functions": "which there are; weights, the code's digest",
     "ministack.services.lambda_svc._invoke": "replaced: weights of an alias route its calls",
     "ministack.services.lambda_svc._publish_version": (
         "replaced: other code than was asked for is refused, and so is an update in progress"
@@ -64,6 +64,9 @@ NAMES = {
     "ministack.services.lambda_svc._qualifier_from_path_or_query": "the alias that is called",
     "ministack.services.cloudformation.provisioners._RESOURCE_HANDLERS[AWS::Lambda::Version]": (
         "replaced: a stack waits for an update in progress"
+    ),
+    "ministack.services.cloudformation.provisioners._RESOURCE_HANDLERS[AWS::Lambda::Function]": (
+        "replaced: a stack does not take the name of a function that is there"
     ),
     # load balancers
     "ministack.services.alb._lbs": "the load balancers",

@@ -818,7 +818,8 @@ def correct_buckets() -> None:
 
 def correct_functions() -> None:
     """Let the weights of an alias route its calls; publish no version of other code than was asked
-    for, and none while an update is in progress. A stack waits for the end of that, as in AWS.
+    for, and none while an update is in progress. A stack waits for the end of that, as in AWS, and
+    does not take the name of a function that is there, unless the sandbox has made that.
     """
     from ministack.core.responses import error_response_json
     from ministack.services import lambda_svc
@@ -867,8 +868,22 @@ def correct_functions() -> None:
         finally:
             is_waited_for.reset(token)
 
+    function_handler = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    plain_function = function_handler["create"]
+
+    def create_function(logical_id: str, props: dict[str, Any], stack: str) -> Any:
+        name = str(props.get("FunctionName", ""))
+        existing = lambda_svc._functions.get(name)
+        tags = (existing or {}).get("tags") or {}
+        if existing is not None and tags.get(PROVISIONAL["key"]) != PROVISIONAL["value"]:
+            message = f"Function already exist: {name} (Service: Lambda, Status Code: 409)"
+            raise ValueError(
+                f'Resource handler returned message: "{message}" (HandlerErrorCode: AlreadyExists)'
+            )
+        return plain_function(logical_id, props, stack)
+
     lambda_svc._invoke, lambda_svc._publish_version = invoke, publish
-    handler["create"] = create
+    handler["create"], function_handler["create"] = create, create_function
 
 
 def _routed_version(alias: dict[str, Any]) -> str:

@@ -60,6 +60,15 @@ class DockerfileRows(Struct, frozen=True):
     """Folder of a CDK app -> what it needs that is not installed, and what installs it."""
 
 
+class BypassRows(Struct, frozen=True):
+    """What uses targets in ways that their deploys do not reach: target -> a line for each, and
+    what to do about it.
+    """
+
+    targets: Mapping[str, Sequence[str]]
+    fixes: Sequence[str] = ()
+
+
 def program(name: str, version: str | None, needed: bool) -> ProgramRow:
     """A program with a remark on its version."""
     if version is None:
@@ -84,7 +93,7 @@ def _is_safe(version: str) -> bool:
 def text(
     programs: Sequence[ProgramRow],
     images: DockerfileRows | None,
-    bypassed: Mapping[str, Sequence[str]] | None,
+    bypassed: BypassRows | None,
     file: str | None,
 ) -> str:
     """Programs, then Dockerfiles, then what the rules forget and how to fix or accept it; then what
@@ -93,16 +102,16 @@ def text(
     return "\n".join((*_lines(programs, images, file), *_bypass_lines(bypassed)))
 
 
-def _bypass_lines(bypassed: Mapping[str, Sequence[str]] | None) -> Iterator[str]:
+def _bypass_lines(bypassed: BypassRows | None) -> Iterator[str]:
     if bypassed is None:
         return
-    for name, problems in bypassed.items():
+    for name, problems in bypassed.targets.items():
         for problem in problems:
             yield f"{name}: {line(problem)}"
-    if bypassed:
-        yield "hint: let them call the alias; deploys reach nothing else"
-    else:
-        yield "nothing is known that calls a function past its alias"
+    for fix in bypassed.fixes:
+        yield f"hint: {line(fix)}"
+    if not bypassed.targets:
+        yield "nothing is known to use a target in a way that its deploys do not reach"
 
 
 def _lines(
@@ -154,7 +163,7 @@ def _uncovered(row: UncoveredRow) -> str:
 def document(
     programs: Sequence[ProgramRow],
     images: DockerfileRows | None,
-    bypassed: Mapping[str, Sequence[str]] | None,
+    bypassed: BypassRows | None,
     code: int,
 ) -> dict[str, Any]:
     """The same for programs. Without a repository nothing but the programs was checked: null; and
@@ -168,7 +177,7 @@ def document(
         "programs": [
             {"name": row.name, "version": row.version, "remark": row.remark} for row in programs
         ],
-        "bypassed": bypassed,
+        "bypassed": None if bypassed is None else bypassed.targets,
     }
     if images is None:
         keys = ("dockerfiles", "missing", "generated", "incomplete", "unprepared", "uncovered")

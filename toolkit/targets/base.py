@@ -45,6 +45,8 @@ Url = Annotated[
         description="An http or https address, without a user name.",
     ),
 ]
+Variables = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$(?!\n)")]
+"""The name of a variable, or with a `*` behind it the beginning of several names."""
 Folder = Annotated[
     str,
     Meta(
@@ -280,6 +282,8 @@ class Kind:
     artifact_detail: str = ""
     """The one that names what was built, which several deploys may share; empty if there is none.
     """
+    bypass_fix: str = ""
+    """What to do about what `bypasses` tells of, in words."""
     Settings: Any = KindSettings
     """The struct that its settings are checked with."""
     Options: Any = KindOptions

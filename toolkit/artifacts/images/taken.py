@@ -19,7 +19,7 @@ from toolkit.formats.dockerignore import Ignore, Wildcard, parse_if_possible
 from toolkit.ports import files
 
 EVERYTHING = ("",)
-CACHES = frozenset(("__pycache__", ".DS_Store"))
+CACHES = frozenset(("__pycache__", ".DS_Store", ".aws-sam"))
 """What programs leave in folders of code, and nothing reads that was deployed: no package of a
 folder has it.
 """

@@ -9,7 +9,6 @@ from msgspec import Meta, Struct
 
 from toolkit.targets import base
 
-Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$(?!\n)")]
 ORIGINS = ("source", "build", "image", "s3")
 """The settings that say what the code comes from."""
 _NUMBER = re.compile(r"[0-9]+")
@@ -25,7 +24,7 @@ class FunctionBuild(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     output: Annotated[base.Folder, Meta(description="The folder that is packed afterwards.")]
     folder: Annotated[base.Folder, Meta(description="Where the command runs.")] = "."
     pass_env: Annotated[
-        tuple[Variable, ...],
+        tuple[base.Variables, ...],
         Meta(
             description=(
                 "Variables of your environment that the command gets: names, or beginnings of "

@@ -34,7 +34,7 @@ _SECTIONS = ("Conditions", "Mappings")
 
 Values = Mapping[str, str]
 """Parameter -> value."""
-Sureness = Mapping[str, bool]
+Sureness = dict[str, bool]
 """What changes, by its name in the template -> whether that is sure."""
 
 

@@ -7,8 +7,6 @@ from msgspec import Meta
 
 from toolkit.targets import base
 
-Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$(?!\n)")]
-
 
 class StackSettings(base.WatchSettings, frozen=True, kw_only=True):
     """One CloudFormation stack, from a CDK app or from a plain template."""
@@ -29,7 +27,7 @@ class StackSettings(base.WatchSettings, frozen=True, kw_only=True):
         Meta(description="Template parameters. No secrets: use a dynamic reference."),
     ] = {}
     pass_env: Annotated[
-        tuple[Variable, ...],
+        tuple[base.Variables, ...],
         Meta(
             description=(
                 "Variables of your environment that the CDK app gets: names, or beginnings of "
