@@ -66,3 +66,19 @@ def test_a_version_says_what_is_in_its_package_besides_the_commit(
     written = marks.read(alias["Description"])
     assert re.fullmatch(name, written["v"]), written
     assert alias["FunctionVersion"] == "2"
+
+
+def test_what_a_build_has_made_in_a_folder_of_caches_is_named_where_it_is_deployed(
+    aws_endpoint: Endpoint, tmp_path: Path, toolkit: Toolkit
+) -> None:
+    aws_endpoint.functions.function("mail")
+    rules = RULES.replace('source = "mail"', 'source = ".aws-sam/build/Mail"')
+    files = {**FILES, ".gitignore": ".aws-sam/\n"}
+    repo = Repo.make(tmp_path / "repo", files, rules)
+    repo.write({".aws-sam/build/Mail/index.py": "x = 1\n"})
+    result = toolkit(repo.path, "deploy-function", "mail", "--yes", "--adopt")
+    assert result.code == 0, (result.out, result.err)
+    alias = aws_endpoint.functions.functions["mail"].aliases["live"]
+    assert re.fullmatch(
+        r"[0-9a-f]{40}-generated-[0-9a-f]{12}", marks.read(alias["Description"])["v"]
+    )

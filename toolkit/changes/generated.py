@@ -61,10 +61,13 @@ def paths(inputs: Inputs, linked: Linked, git_files: IgnoredFiles) -> tuple[str,
         generated.update(_of_image(image, git_files, tree))
     for folder in code(inputs, linked, tree):
 
-        def enters(path: str) -> bool:
-            return path not in inputs.built and _is_code(path)
+        def counts(path: str, folder: str = folder) -> bool:
+            return _is_code(path.removeprefix(folder))
 
-        generated.update(_unknown(folder, git_files, _is_code, enters))
+        def enters(path: str, counts: Callable[[str], bool] = counts) -> bool:
+            return path not in inputs.built and counts(path)
+
+        generated.update(_unknown(folder, git_files, counts, enters))
     return tuple(sorted(generated))
 
 
@@ -98,7 +101,7 @@ def _of_image(image: ImageSource, git_files: IgnoredFiles, tree: WorkTree) -> It
 
 
 def _is_code(path: str) -> bool:
-    """Whether a path of a folder that is taken whole is no cache, which no package holds."""
+    """Whether a path below a folder that is taken whole is no cache, which no package holds."""
     return CACHES.isdisjoint(path.split("/"))
 
 
