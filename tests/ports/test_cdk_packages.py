@@ -122,23 +122,23 @@ def with_packages(root: Path, *names: str) -> None:
         (
             ("other",),
             "ModuleNotFoundError: No module named 'aws_cdk'",
-            f"install aws-cdk-lib, constructs, which cdk/requirements.txt names: {INSTALL}",
+            f"install aws-cdk-lib, constructs, listed in cdk/requirements.txt: {INSTALL}",
         ),
         (
             ("aws_cdk", "aws_cdk_lib-2.275.0.dist-info"),
             "ModuleNotFoundError: No module named 'constructs'",
-            f"install constructs, which cdk/requirements.txt names: {INSTALL}",
+            f"install constructs, listed in cdk/requirements.txt: {INSTALL}",
         ),
         (
             ("aws_cdk_lib-2.275.0.dist-info", "constructs-10.8.1.dist-info"),
             "ModuleNotFoundError: No module named 'yaml'",
-            "'yaml' is in no package that cdk/requirements.txt names; add the one that has it,"
+            "no package in cdk/requirements.txt provides 'yaml'; add the one that does,"
             f" then: {INSTALL}",
         ),
         (
             ("aws_cdk_lib-2.275.0.dist-info", "constructs-10.8.1.dist-info"),
             "ModuleNotFoundError: No module named 'stacks.queue'",
-            "add the module 'stacks.queue' to cdk, or correct its import: it is in no package",
+            "add the module 'stacks.queue' to cdk, or correct its import",
         ),
         (("other",), "NameError: name 'bucket' is not defined", "try it in cdk: "),
     ],
@@ -156,7 +156,7 @@ def test_a_list_of_packages_that_goes_on_elsewhere_may_have_what_is_missing(bare
     (bare / "cdk/requirements.txt").write_text(PINNED)
     with_packages(bare, "aws_cdk_lib-2.275.0.dist-info", "constructs-10.8.1.dist-info")
     assert failed_with(bare, "ModuleNotFoundError: No module named 'yaml'") == (
-        f"'yaml' is not installed; install what cdk/requirements.txt names: {INSTALL}"
+        f"'yaml' is not installed; install the packages in cdk/requirements.txt: {INSTALL}"
     )
 
 
@@ -165,20 +165,20 @@ def test_a_list_of_packages_that_goes_on_elsewhere_may_have_what_is_missing(bare
     [
         (
             "Error: Cannot find module 'aws-cdk-lib/aws-sqs'",
-            "install aws-cdk-lib, which cdk/package.json names: npm install --prefix cdk",
+            "install aws-cdk-lib, listed in cdk/package.json: npm install --prefix cdk",
         ),
         (
             "Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@org/parts' imported from /a/b.mjs",
-            "install @org/parts, which cdk/package.json names: npm install --prefix cdk",
+            "install @org/parts, listed in cdk/package.json: npm install --prefix cdk",
         ),
         (
             "Error: Cannot find module 'left-pad'",
-            "'left-pad' is in no package that cdk/package.json names; add the one that has it,"
+            "no package in cdk/package.json provides 'left-pad'; add the one that does,"
             " then: npm install --prefix cdk",
         ),
         (
             "Error: Cannot find module './queue'",
-            "add the module './queue' to cdk, or correct its import: it is in no package",
+            "add the module './queue' to cdk, or correct its import",
         ),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_configuration_that_is_newer_than_the_version_is_published_with_equal_
     planned = stage.preview(job)
     assert [call.name for call in planned.calls] == [PUBLISH, MOVE]
     assert planned.warnings == (
-        "function mail has another configuration since version 2: this publishes it, too",
+        "the configuration of function mail has changed since version 2: this publishes it, too",
     )
     assert "secret-of-the-stack" not in repr(planned)
     assert (stage.deployed(job).verdict, stage.alias) == ("succeeded", "3")
@@ -235,8 +235,8 @@ def test_an_alias_that_moves_between_two_reads_is_read_with_its_version(
 def test_the_first_deploy_of_somebody_elses_function_needs_adopt(stage: FunctionStage) -> None:
     [warning] = stage.preview().warnings
     assert str(warning) == (
-        "function mail was not deployed by toolkit: replace its code? --adopt confirms this in"
-        " advance"
+        "function mail was not deployed by toolkit: this replaces its code; --adopt confirms"
+        " this in advance"
     )
     with pytest.raises(NotAgreed):
         stage.applied(report=Report(yes=NOBODY, clock=stage.clock))
@@ -283,7 +283,7 @@ def test_a_missing_alias_is_created_only_if_somebody_agrees(
 ) -> None:
     stage = FunctionStage(aws_endpoint, tmp_path, alias="")
     job = stage.job(recorded=RecordedDeploy("r0", "b" * 40))
-    assert "has no alias live: create it? --adopt" in str(stage.preview(job).warnings[0])
+    assert "has no alias live: this creates it; --adopt" in str(stage.preview(job).warnings[0])
     with pytest.raises(NotAgreed):
         stage.applied(job, Report(yes=NOBODY, clock=stage.clock))
     assert stage.writes == []

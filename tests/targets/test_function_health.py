@@ -185,7 +185,7 @@ def test_a_configuration_that_the_alias_does_not_have_yet_is_a_warning_with_what
     aws.write("lambda", "update_function_configuration", FunctionName="mail", MemorySize=512)
     signs, _ = told(aws)
     actual = signs["configuration"]
-    assert (actual.status, actual.detail) == ("warning", "version 1 has an earlier one")
+    assert (actual.status, actual.detail) == ("warning", "changed since version 1")
     assert sentence(actual.next) == "to publish it: toolkit deploy-function mail"
 
 

@@ -144,7 +144,7 @@ def test_callers_get_the_old_answers_then_the_new_ones_and_no_failure(town: Town
 
 def test_a_deploy_is_seen_by_diff_health_and_the_next_deploy(town: Town) -> None:
     assert "toolkit deploy-function mail" in town.toolkit("diff")
-    assert "was not deployed by toolkit: replace its code?" in town.toolkit(
+    assert "was not deployed by toolkit: this replaces its code" in town.toolkit(
         "deploy-function", "mail", "--dry-run"
     )
     town.toolkit("deploy", "--all", "--yes", "--adopt")

@@ -1,5 +1,5 @@
-"""Which stacks of a CDK app have to be deployed before which, as the assembly says. The app knows
-it from its own references and from `add_dependency`.
+"""The order in which the stacks of a CDK app are deployed, as the assembly says: the app knows it
+from the references between its stacks, and from `add_dependency`.
 """
 
 import os

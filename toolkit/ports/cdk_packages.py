@@ -125,7 +125,7 @@ def advice(root: str, folder: str, written: Sequence[str]) -> Advice:
     if match["python"]:
         is_own = _is_own_python(path, name)
     if is_own:
-        return f"add the module {name!r} to {folder}, or correct its import: it is in no package"
+        return f"add the module {name!r} to {folder}, or correct its import"
     if not command:
         return ""
     if match["python"]:
@@ -133,11 +133,11 @@ def advice(root: str, folder: str, written: Sequence[str]) -> Advice:
     else:
         lacking = _lacking_node(root, file, name)
     if lacking is None:
-        words = f"{name!r} is not installed; install what {file} names:"
+        words = f"{name!r} is not installed; install the packages in {file}:"
     elif lacking:
-        words = f"install {_some(lacking)}, which {file} names:"
+        words = f"install {_some(lacking)}, listed in {file}:"
     else:
-        words = f"{name!r} is in no package that {file} names; add the one that has it, then:"
+        words = f"no package in {file} provides {name!r}; add the one that does, then:"
     return (words, *advice_parts(command))
 
 

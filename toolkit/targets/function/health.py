@@ -195,10 +195,10 @@ def configuration_findings(
         yield Finding(
             "configuration",
             HealthStatus.WARNING,
-            f"version {alias.version} has an earlier one",
+            f"changed since version {alias.version}",
             iso_utc(latest.modified),
-            "the function has another configuration now, which alias"
-            f" {alias.name} does not lead to",
+            f"the function's configuration has changed since version {alias.version}, which alias"
+            f" {alias.name} points to",
             ("to publish it:", NextCommand("deploy-function", (job.target,))),
         )
 

@@ -41,7 +41,10 @@ class FunctionLogs:
         if page is None:
             notes: tuple[str, ...] = ()
             if not self._is_silent:
-                notes = (f"there is no log group {self._group} yet: nobody has called it",)
+                notes = (
+                    f"log group {self._group} does not exist: the function has not been called yet,"
+                    " or somebody has deleted it",
+                )
             self._is_silent = True
             return LogLook(notes=notes)
         events = [self._event(event) for event in page.events if self._is_new(event)]

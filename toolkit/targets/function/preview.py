@@ -32,11 +32,17 @@ ADOPT, RESET_WEIGHTS = "--adopt", "--reset-weights"
 
 class Question(Struct, frozen=True):
     """What somebody has to agree to, besides the deploy itself, and the flag that does so in
-    advance.
+    advance. `statement` is for whoever is only told of it.
     """
 
     text: str
+    statement: str
     flag: str
+
+    @property
+    def warning(self) -> str:
+        """What a preview says of it."""
+        return f"{self.statement}; {self.flag} confirms this in advance"
 
 
 def preview(job: Job, ports: Ports) -> Preview:
@@ -67,10 +73,7 @@ def preview(job: Job, ports: Ports) -> Preview:
         if not is_latest(state.function, code):
             calls.append(update_call(job))
         calls += [publish_call(job), alias_call(job, state, "")]
-    questions = [
-        f"{question.text} {question.flag} confirms this in advance"
-        for question in questions_about(job, state)
-    ]
+    questions = [question.warning for question in questions_about(job, state)]
     return Preview(
         tuple(calls),
         (*warnings, *questions),
@@ -93,10 +96,7 @@ def _rollback_preview(job: Job, aws: Aws, state: FunctionState) -> Preview:
             f"version {version.version} is Inactive: its first calls fail until Lambda has"
             " activated it"
         )
-    warnings += [
-        f"{question.text} {question.flag} confirms this in advance"
-        for question in questions_about(job, state)
-    ]
+    warnings += [question.warning for question in questions_about(job, state)]
     return Preview((alias_call(job, state, version.version),), tuple(warnings), live=live)
 
 
@@ -163,13 +163,22 @@ def questions_about(job: Job, state: FunctionState) -> list[Question]:
     questions: list[Question] = []
     if needs_adoption(job, state) and not job.options.adopt:
         if state.alias is None:
-            text = f"function {name} has no alias {alias}: create it?"
+            fact, text, statement = (
+                f"function {name} has no alias {alias}",
+                "create it",
+                "creates it",
+            )
         else:
-            text = f"function {name} was not deployed by toolkit: replace its code?"
-        questions.append(Question(text, ADOPT))
+            fact = f"function {name} was not deployed by toolkit"
+            text, statement = "replace its code", "replaces its code"
+        questions.append(Question(f"{fact}: {text}?", f"{fact}: this {statement}", ADOPT))
     if state.alias is not None and state.alias.shares and not job.options.reset_weights:
-        text = f"{shares_words(state.alias)} by alias {alias}: send all to one version?"
-        questions.append(Question(text, RESET_WEIGHTS))
+        fact = f"{shares_words(state.alias)} by alias {alias}"
+        text, statement = (
+            f"{fact}: send all to one version?",
+            f"{fact}: this sends all to one version",
+        )
+        questions.append(Question(text, statement, RESET_WEIGHTS))
     return questions
 
 
@@ -185,8 +194,8 @@ def _warnings(job: Job, state: FunctionState, code: Code | None) -> tuple[Advice
         )
     if state.alias is not None and state.is_configured is False:
         lines.append(
-            f"function {name} has another configuration since version {state.alias.version}:"
-            " this publishes it, too"
+            f"the configuration of function {name} has changed since version"
+            f" {state.alias.version}: this publishes it, too"
         )
     if is_busy(state.function):
         lines.append(f"function {name} is being changed: toolkit will wait for it")
