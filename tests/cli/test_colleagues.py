@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,29 @@ class SharedStore:
 @pytest.fixture
 def team(aws_endpoint: Endpoint, toolkit: Toolkit, tmp_path: Path) -> SharedStore:
     return SharedStore(aws_endpoint, toolkit, tmp_path)
+
+
+def test_statistics_count_the_runs_of_colleagues_and_say_what_was_read(team: SharedStore) -> None:
+    today = f"{datetime.now(UTC):%Y%m%d}"
+    lines = (
+        ("outcome", "web", {"verdict": "succeeded", "took_s": 4.0, "phases": {"rollout": 3.0}}),
+        ("end", None, {"exit": 0, "status": "succeeded"}),
+    )
+    team.put(f"{today}-193742-aaaa", lines=lines)
+    team.endpoint.s3.put("shared", f"team/runs/{today}-193743-bbbb.jsonl", b"damaged\n")
+    answer = team("history", "--stats")
+    assert answer.code == 0, answer.err
+    assert "the journals of this machine and s3://shared/team:" in answer.out
+    assert "1 journal could not be read: not counted." in answer.out
+    document = team("history", "--stats", "--json").json
+    assert document["sources"] == ["this machine", "s3://shared/team"]
+    good = {row["name"]: row["now"]["good"] for row in document["statistics"]}
+    assert good == {"all runs": 1, "web deploy": 1, "web deploy: rollout": 1}
+    team.endpoint.fault("ListObjectsV2", None, "denied")
+    unread = team("history", "--stats", "--json")
+    assert unread.json["sources"] == ["this machine"]
+    assert "the runs in s3://shared/team could not be read" in unread.json["problems"][0]
+    assert ": not counted" in unread.err
 
 
 def test_history_lists_the_runs_of_colleagues_with_their_machines(team: SharedStore) -> None:

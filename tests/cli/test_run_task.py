@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -18,8 +19,10 @@ from tests.support import run
 from tests.support.aws import Endpoint
 from tests.support.aws.ecs import Errand
 from tests.support.run import ROOT, Result, Toolkit
+from toolkit.ports import disk
 from toolkit.ports.clock import SystemClock
 from toolkit.record import journal
+from toolkit.run import one_off
 
 RULES = """\
 version = 1
@@ -99,6 +102,22 @@ def at_wait(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], objec
     monkeypatch.setattr(SystemClock, "elapsed", lambda self: sum(waited))
 
 
+def small_pages(stage: Stage) -> None:
+    """Let AWS answer with one event at a time."""
+    plain = stage.endpoint.logs.get_log_events
+    stage.endpoint.on("logs", "GetLogEvents", lambda params: plain({**params, "limit": 1}))
+
+
+def wait_for(child: "subprocess.Popen[str]", words: str) -> None:
+    """Read what a process says until it has said this, on however many lines."""
+    assert child.stderr is not None
+    said = ""
+    while words not in " ".join(said.split()):
+        read = child.stderr.readline()
+        assert read, said
+        said += read
+
+
 def name_in(text: str) -> str:
     """The task's name that a hint for --attach has."""
     return text.partition("--attach ")[2].split()[0]
@@ -161,6 +180,7 @@ def test_json_is_one_object_and_the_commands_words_go_to_stderr(stage: Stage) ->
         "task": task["taskArn"],
         "ran": "python -c 'print('\"'\"'hi'\"'\"'); $HOME `id` \n*' ''",
         "exit_code": 3,
+        "output_problem": None,
         "cause": "container app exited with code 3",
         "next": None,
         "endpoint": stage.endpoint.url,
@@ -204,6 +224,7 @@ def test_a_dry_run_starts_nothing(stage: Stage) -> None:
         (("all", "--", "ls"), "all is a group"),
         (("wab", "--", "ls"), "did you mean 'web'?"),
         (("web", "--attach", "x", "--", "ls"), "--attach goes with no target and no command"),
+        (("web", "--stop", "--", "ls"), "--stop goes with --attach"),
         (("--attach", "20261120-193742-x7k2"), "this machine has started no task"),
         (("web", "--container", "nope", "--", "ls"), "the task has no container nope"),
         (("web", "--timeout", "soon", "--", "ls"), "invalid --timeout 'soon'"),
@@ -289,7 +310,7 @@ def test_a_start_that_is_never_answered_is_in_doubt_and_attach_finds_it(stage: S
     name = name_in(answer.err)
     again = stage.run("--attach", name)
     assert again.code == 5
-    assert "AWS knows no task of it" in again.err
+    assert "no task of it is known" in again.err
 
 
 def test_throttling_is_said_and_waited_out(stage: Stage) -> None:
@@ -348,11 +369,237 @@ def test_a_log_that_may_not_be_read_does_not_hide_the_exit_code(stage: Stage) ->
     assert "its log cannot be read" in answer.err
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("denied", "not allowed to call logs:GetLogEvents"),
+        ("throttle", "AWS is throttling logs:GetLogEvents"),
+    ],
+)
+def test_output_that_cannot_be_read_is_no_silence_and_4_where_the_command_ended_with_0(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, kind: str, words: str
+) -> None:
+    at_wait(monkeypatch, 10**6, lambda: None)
+    monkeypatch.setattr(one_off, "DRAIN_MOST_S", 3.0)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # botocore's, between two tries
+    small_pages(stage)
+    stage.endpoint.fault("GetLogEvents", None, kind, skip=1)
+    stage.errand(0, "one", "two")
+    answer = stage.run("web", *COMMAND)
+    assert (answer.code, answer.out) == (4, "one\n"), answer.err
+    said = " ".join(answer.err.split())
+    assert "succeeded, but its output is incomplete: " in said
+    assert words in said.partition("its output is incomplete: ")[2]
+    stage.errand(0, "three")
+    document = stage.run("web", "--json", *COMMAND).json
+    ended = (document["status"], document["exit"], document["exit_code"])
+    assert ended == ("succeeded", 4, 0)
+    assert words in document["output_problem"]
+
+
+def test_a_log_that_could_not_be_opened_at_first_is_read_later(stage: Stage) -> None:
+    stage.endpoint.fault("DescribeTasks", 5, "throttle")
+    stage.errand(0, "read after all")
+    answer = stage.run("web", *COMMAND)
+    assert (answer.code, answer.out) == (0, "read after all\n"), answer.err
+
+
+def test_output_that_cannot_be_written_is_4(stage: Stage) -> None:
+    stage.errand(0, "one", "two")
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no device that is always full")
+    with full.open("w") as out:
+        child = subprocess.run(
+            [sys.executable, "-m", "toolkit", "run-task", "web", *COMMAND],
+            cwd=stage.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert child.returncode == 4, child.stderr
+    assert "its output is incomplete: " in " ".join(child.stderr.split())
+
+
+def endless_log(stage: Stage, each: Callable[[int], None] = lambda number: None) -> None:
+    """A log that has a next page for as long as nobody has stopped the task."""
+    numbers = iter(range(1, 10**6))
+
+    def page(params: dict[str, Any]) -> dict[str, Any]:
+        number = next(numbers)
+        each(number)
+        if stage.endpoint.calls.count("StopTask"):
+            return {"events": [], "nextForwardToken": params["nextToken"]}
+        event = {"timestamp": number, "message": "busy", "ingestionTime": number}
+        return {"events": [event], "nextForwardToken": f"f/{number}", "nextBackwardToken": "b/0"}
+
+    stage.endpoint.on("logs", "GetLogEvents", page)
+
+
+@pytest.mark.parametrize("is_signal", [False, True])
+def test_a_log_without_end_keeps_neither_the_deadline_nor_ctrl_c_from_stopping_the_task(
+    stage: Stage, is_signal: bool
+) -> None:
+    stage.errand(0, seconds=10**6)
+
+    def interrupt(number: int) -> None:
+        if is_signal and number == 30:
+            os.kill(child.pid, signal.SIGINT)
+
+    endless_log(stage, interrupt)
+    options = () if is_signal else ("--timeout", "1s")
+    with stage.child("web", *options, *COMMAND) as child:
+        try:
+            errors = child.communicate(timeout=30)[1]
+        finally:
+            child.kill()
+    assert child.returncode == (130 if is_signal else 1), errors
+    [task] = stage.tasks
+    assert task["stopCode"] == "UserInitiated"
+
+
+def test_a_log_that_does_not_end_with_its_task_is_not_read_for_ever(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_off, "DRAIN_MOST_S", 0.5)
+    endless_log(stage)
+    answer = stage.run("web", *COMMAND)
+    assert answer.code == 4
+    assert "its output is incomplete: it was not read within 0.5 s" in answer.err
+
+
 def test_a_task_that_aws_forgets_is_in_doubt(stage: Stage) -> None:
     stage.endpoint.on("ecs", "DescribeTasks", {"tasks": [], "failures": []})
     answer = stage.run("web", *COMMAND)
     assert answer.code == 5
-    assert "AWS does not know the task any more" in answer.err
+    assert "the task is not known any more where it ran" in " ".join(answer.err.split())
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_disk_that_is_full_before_the_call_starts_nothing_and_hides_no_lost_call(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """What could not be written down may be a second call, after a first whose answer was lost."""
+    plain = disk.write_all
+    intents: list[bytes] = []
+    at_wait(monkeypatch, 10**6, lambda: None)
+
+    def full(folder: disk.Disk, descriptor: int, data: bytes) -> None:
+        if b'"intent"' in data:
+            intents.append(data)
+            if len(intents) > lost:
+                raise OSError(28, "No space left on device")
+        plain(folder, descriptor, data)
+
+    monkeypatch.setattr(journal, "write_all", full)
+    if lost:
+        stage.endpoint.fault("RunTask", None, "500", "before")
+    answer = stage.run("web", *COMMAND)
+    said = " ".join(answer.err.split())
+    assert "the disk is full" in said
+    assert stage.tasks == []
+    monkeypatch.setattr(journal, "write_all", plain)
+    listed = stage.run("web", "--dry-run", *COMMAND)
+    if lost:
+        assert answer.code == 5, answer.err
+        assert "--attach" in answer.err
+        assert "an earlier task has no known end" in listed.err
+    else:
+        assert answer.code == 2
+        assert "no known end" not in listed.err
+
+
+def test_ctrl_c_while_a_throttled_start_waits_starts_nothing(stage: Stage) -> None:
+    stage.endpoint.fault("RunTask", 5, "throttle")
+    with stage.child("web", *COMMAND) as child:
+        wait_for(child, "starting it again")
+        child.send_signal(signal.SIGINT)
+        errors = child.communicate(timeout=60)[1]
+    assert child.returncode == 130
+    assert "cancelled: it was not started" in errors
+    assert stage.tasks == []
+    assert "no known end" not in stage.run("web", "--dry-run", *COMMAND).err
+
+
+def test_ctrl_c_while_the_start_is_in_the_air_stops_what_was_started(stage: Stage) -> None:
+    arrived, released = Event(), Event()
+    plain = stage.endpoint.ecs.run_task
+    stage.errand(0, seconds=10**6)
+
+    def run_task(params: dict[str, Any]) -> dict[str, Any]:
+        arrived.set()
+        released.wait(60)
+        return plain(params)
+
+    stage.endpoint.on("ecs", "RunTask", run_task)
+    with stage.child("web", *COMMAND) as child:
+        assert arrived.wait(60)
+        child.send_signal(signal.SIGINT)
+        wait_for(child, "stopping the task")
+        released.set()
+        errors = child.communicate(timeout=60)[1]
+    assert child.returncode == 130, errors
+    [task] = stage.tasks
+    assert task["stopCode"] == "UserInitiated"
+
+
+def test_ctrl_c_after_a_lost_call_makes_no_second_one_and_says_what_stops_it(stage: Stage) -> None:
+    stage.endpoint.fault("RunTask", None, "500", "before")
+    with stage.child("web", *COMMAND) as child:
+        wait_for(child, "checking whether it has started")
+        calls = stage.endpoint.calls.count("RunTask")
+        child.send_signal(signal.SIGINT)
+        errors = child.communicate(timeout=60)[1]
+    assert child.returncode == 5, errors
+    assert stage.endpoint.calls.count("RunTask") == calls
+    assert f"toolkit run-task --attach {name_in(errors)} --stop" in errors
+
+
+def test_stop_ends_a_task_that_was_left_running(stage: Stage) -> None:
+    stage.errand(0, seconds=10**6)
+    with stage.child("web", *COMMAND) as child:
+        assert child.stderr is not None
+        while "started" not in child.stderr.readline():
+            pass
+        child.kill()
+    name = name_in(stage.run("web", "--dry-run", *COMMAND).err)
+    answer = stage.run("--attach", name, "--stop")
+    assert answer.code == 0, answer.err
+    assert "cancelled: it was stopped" in answer.err
+    [task] = stage.tasks
+    assert task["stopCode"] == "UserInitiated"
+    assert stage.run("--attach", name).code == 2
+
+
+def test_what_is_printed_repeats_the_environment(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = stage.endpoint.fault("DescribeTasks", None, "expired", skip=1)
+    where = ("-e", "prod", "--confirm", "prod")
+    answer = stage.run("web", *where, *COMMAND)
+    assert answer.code == 5
+    fault.times = 0
+    listed = stage.run("web", *where, "--dry-run", *COMMAND)
+    assert f"toolkit run-task --attach {name_in(answer.err)} --env prod" in listed.err
+
+
+def test_a_second_signal_names_what_attaches_and_stops_with_its_environment(stage: Stage) -> None:
+    stage.errand(0, seconds=10**6)
+    stage.endpoint.fault("StopTask", None, "throttle")
+    with stage.child("web", "-e", "prod", "--confirm", "prod", *COMMAND) as child:
+        assert child.stderr is not None
+        while "started" not in child.stderr.readline():
+            pass
+        child.send_signal(signal.SIGINT)
+        while "stopping the task" not in child.stderr.readline():
+            pass
+        child.send_signal(signal.SIGINT)
+        errors = child.communicate(timeout=60)[1]
+    name = name_in(errors)
+    assert f"toolkit run-task --attach {name} --env prod\n" in errors
+    assert f"toolkit run-task --attach {name} --stop --env prod\n" in errors
 
 
 def test_the_deadline_stops_the_task(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,9 @@ instructions = "call them"
 [targets.all]
 kind = "group"
 members = ["web", "api"]
+[targets.everything]
+kind = "group"
+members = ["web", "press"]
 """
 GROUP = "/ecs/web"
 
@@ -178,6 +181,14 @@ def test_a_group_is_followed_as_a_whole_with_each_name(stage: Stage) -> None:
     stage.put("hello")
     answer = stage.tail("all", "--no-follow")
     assert f" web web:1/{stage.task[:8]}  hello" in answer.out
+
+
+def test_a_member_of_a_group_that_has_no_log_is_said(stage: Stage) -> None:
+    stage.put("hello")
+    answer = stage.tail("everything", "--no-follow")
+    assert answer.out.endswith("hello\n")
+    note = "note: toolkit cannot read logs of target press (kind manual)"
+    assert answer.err.count(note) == 1
 
 
 @pytest.mark.parametrize(

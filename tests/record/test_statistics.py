@@ -1,6 +1,5 @@
 """How long runs took and how many went well: what has no known end counts neither way."""
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.run import Toolkit
 from toolkit.record.journal import EntryState, Journal
 from toolkit.record.state import Store, open_store
-from toolkit.record.statistics import Period, Row, statistics
+from toolkit.record.statistics import Period, ReadRun, Row, local_runs, statistics
 from toolkit.show import statistics as show
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -67,7 +66,7 @@ def run(store: Store) -> Callable[..., None]:
 
 
 def rows(store: Store, environment: str | None = None) -> dict[str, Row]:
-    return {row.name: row for row in statistics([store], NOW, environment).rows}
+    return {row.name: row for row in statistics(local_runs([store]), NOW, environment).rows}
 
 
 def counts(period: Period) -> tuple[int, int, int]:
@@ -108,6 +107,55 @@ def test_what_has_no_known_end_or_changed_nothing_counts_neither_way(
     assert counts(actual["app deploy"].now) == (0, 0, 1)
 
 
+def resumed(store: Store, name: str = "resumed") -> None:
+    """A run that was killed, whose step was in doubt, and that another process has ended."""
+    clock = At()
+    clock.moment = NOW - timedelta(days=1)
+    job = {"step": "app", "target": "app", "action": "deploy", "place": {"environment": "dev"}}
+    opened = Journal.create(store, name, {"jobs": [job], "pid": 1}, clock)
+    opened.append(EntryState.INTENT, "app")
+    opened.append(EntryState.OUTCOME, "app", verdict="in-doubt", took_s=10.0)
+    clock.moment += timedelta(hours=8)
+    opened.append(EntryState.NOTE, pid=2)
+    opened.append(EntryState.OUTCOME, "app", verdict="succeeded", took_s=28_810.0)
+    opened.append(EntryState.END, exit=0)
+    opened.close()
+
+
+def test_a_resumed_step_counts_once_and_its_pause_is_no_duration(store: Store) -> None:
+    resumed(store)
+    actual = rows(store)
+    assert counts(actual["app deploy"].now) == (1, 0, 0)
+    assert actual["app deploy"].now.took_s == []
+    assert counts(actual["all runs"].now) == (1, 0, 0)
+    assert actual["all runs"].now.took_s == []
+
+
+def test_the_longest_journal_of_a_run_counts_and_once(store: Store) -> None:
+    """This machine was killed, and a colleague has ended the run."""
+    resumed(store)
+    [whole] = local_runs([store])
+    mine = ReadRun(whole.name, whole.entries[:3])
+    for order in ([mine, whole], [whole, mine]):
+        every, step = statistics(order, NOW).rows
+        assert (counts(every.now), counts(step.now)) == ((1, 0, 0), (1, 0, 0))
+
+
+def test_each_phase_of_a_step_has_a_row(store: Store) -> None:
+    clock = At()
+    job = {"step": "app", "target": "app", "action": "deploy", "place": {"environment": "dev"}}
+    for number, rollout_s in enumerate((30.0, 60.0, "long")):
+        opened = Journal.create(store, f"phased-{number}", {"jobs": [job]}, clock)
+        phases = {"apply": 2.0, "rollout": rollout_s}
+        opened.append(EntryState.OUTCOME, "app", verdict="succeeded", took_s=90.0, phases=phases)
+        opened.append(EntryState.END, exit=0)
+        opened.close()
+    actual = rows(store)
+    assert list(actual) == ["all runs", "app deploy", "app deploy: apply", "app deploy: rollout"]
+    rollout = actual["app deploy: rollout"].now
+    assert (counts(rollout), rollout.median_s, rollout.p90_s) == ((3, 0, 0), 45.0, 60.0)
+
+
 def test_one_environment_is_one_environment(store: Store, run: Callable[..., None]) -> None:
     run(1, "succeeded", 10.0)
     run(1, "failed", 10.0, 1, place={"environment": "prod"})
@@ -121,7 +169,7 @@ def test_damaged_journals_and_times_that_are_none_are_not_counted(
     run(1, "succeeded", "soon")
     run(1, "succeeded", -5.0)
     Path(store.path("runs", "run-9.jsonl")).write_text("{}\n")
-    actual = statistics([store], NOW)
+    actual = statistics(local_runs([store]), NOW)
     assert actual.unreadable == 1
     assert {row.name: row.now.took_s for row in actual.rows}["app deploy"] == []
     text = show.text(actual.rows, 30, actual.unreadable)
@@ -159,4 +207,4 @@ def test_the_command_shows_what_is_known(
     document = toolkit(tmp_path, "history", "--stats", "--json").json
     nothing = {"good": 0, "bad": 0, "unknown": 0, "success": None, "median_s": None, "p90_s": None}
     assert document["statistics"] == [{"name": "all runs", "now": nothing, "before": nothing}]
-    assert json.dumps(document)
+    assert (document["sources"], document["problems"]) == (["this machine"], [])

@@ -136,6 +136,25 @@ def test_a_deploy_is_followed_from_the_old_task_to_the_new_one(stage: AppStage) 
     assert len(tailed.notes) == len(set(tailed.notes))
 
 
+def test_a_task_that_is_still_stopping_is_read_until_it_has_stopped(stage: AppStage) -> None:
+    """ECS waits for its connections and its command's end, for minutes."""
+    [old] = task_ids(stage)
+    tailed = Tailed(stage)
+    tailed.texts()
+    stage.deployed()
+    [task] = [task for arn, task in stage.service.cluster.tasks.items() if arn.endswith(old)]
+    task["lastStatus"] = "DEACTIVATING"
+    for _ in range(4):
+        assert tailed.texts(DRAIN_S) == []
+    assert not any("has stopped" in note for note in tailed.notes)
+    put(stage, old, "last words")
+    assert tailed.texts(1) == ["last words"]
+    task["lastStatus"] = "STOPPED"
+    put(stage, old, "very last words")
+    assert tailed.texts(TASKS_EVERY_S) == ["very last words"]
+    assert any(note.startswith(f"task {old[:8]} of web:1 has stopped") for note in tailed.notes)
+
+
 def test_a_task_that_starts_and_ends_between_two_looks_is_read(stage: AppStage) -> None:
     tailed = Tailed(stage)
     tailed.texts()

@@ -74,6 +74,25 @@ def sign_in_for(
     sign_in(request, ports, git, project.folder, project.rules, project.allowed)
 
 
+def trusted_rules(
+    project: ProjectRequest, git: Git | None, ports: Ports, silent: bool = False
+) -> Rules:
+    """The rules of a request, after the same for its environment, profile and region. Raises
+    RulesError, UsageError, CloudError.
+    """
+    from toolkit.flow.trusted import load_trusted
+
+    rules = load_trusted(project.folder, project.rules, git, project.allowed)
+    request = SignIn(
+        environments=(project.environment,),
+        profile=project.profile,
+        region=project.region,
+        silent=silent,
+    )
+    sign_in_with(request, rules, ports)
+    return rules
+
+
 def sign_in_with(request: SignIn, rules: Rules, ports: Ports | None) -> None:
     """The same with rules that are read already. Raises UsageError, CloudError."""
     if not endpoint.is_special():

@@ -853,6 +853,7 @@ COMMANDS: dict[
  'run-task': ([(('--timeout',), '', False, 'Stop the task after this time.'),
                (('--container',), '', False, 'Run it in this container of the task.'),
                (('--attach',), '', False, 'Watch a task that was started before.'),
+               (('--stop',), None, False, 'With --attach: stop the task.'),
                (('--confirm',),
                 'environments',
                 True,

@@ -11,10 +11,12 @@ from toolkit.cli.ports import open_ports
 from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import project_stores
+from toolkit.model import Rules
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.record.state import Store
 from toolkit.show import history as show
+from toolkit.show.text import line
 
 
 @click.command(
@@ -51,9 +53,9 @@ def history(
     stores, loaded = project_stores(folder, named, git), load_rules(folder, named, git)
     ports = open_ports(git, folder)
     environment = options.known_environment(ctx, loaded)
-    if as_statistics:
-        return _statistics(stores, ports, environment, as_json)
     account.sign_in_for_runs(loaded, ports, silent=as_json)
+    if as_statistics:
+        return _statistics(stores, loaded, ports, environment, as_json)
     problems = colleagues.send_unsent(loaded, ports, stores)
     runs, notes = colleagues.list_runs(loaded, ports, stores, most, environment)
     for words in (*problems, *notes):
@@ -65,15 +67,20 @@ def history(
 
 
 def _statistics(
-    stores: Sequence[Store], ports: Ports, environment: str | None, as_json: bool
+    stores: Sequence[Store], rules: Rules, ports: Ports, environment: str | None, as_json: bool
 ) -> int:
     from toolkit.record import statistics
     from toolkit.show import statistics as show_statistics
 
-    computed = statistics.statistics(stores, ports.clock.now(), environment)
+    shared = colleagues.read_runs(rules, ports, environment)
+    runs = [*statistics.local_runs(stores), *shared.runs]
+    computed = statistics.statistics(runs, ports.clock.now(), environment)
+    rows, days, sources = computed.rows, statistics.DAYS, ("this machine", *shared.addresses)
+    for problem in shared.problems:
+        output.note(f"note: {line(problem)}: not counted")
     if as_json:
         return output.document(
-            show_statistics.document(computed.rows, statistics.DAYS, computed.unreadable)
+            show_statistics.document(rows, days, computed.unreadable, sources, shared.problems)
         )
-    output.say(show_statistics.text(computed.rows, statistics.DAYS, computed.unreadable))
+    output.say(show_statistics.text(rows, days, computed.unreadable, sources))
     return 0

@@ -63,9 +63,9 @@ def outputs(
     )
     git = options.repository(request.folder)
     ports = open_ports(git, request.folder)
-    account.sign_in_for(request, git, ports, silent=quiet or as_json)
+    rules = account.trusted_rules(request, git, ports, silent=quiet or as_json)
     with progress.checking(quiet or as_json):
-        result = flow.read_outputs(request, git, ports)
+        result = flow.read_outputs(request, rules, ports)
     if quiet:
         return _say_values(result)
     answers = [_redacted(answer) for answer in result.answers]

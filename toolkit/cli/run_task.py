@@ -7,7 +7,7 @@ import click
 from click.types import UnprocessedParamType
 from msgspec import Struct
 
-from toolkit.advice import NextCommand
+from toolkit.advice import NextCommand, SameOptions
 from toolkit.cli import account, deploying, options, output, signals
 from toolkit.cli.deploy_options import DeployOptions
 from toolkit.cli.ports import open_ports
@@ -16,7 +16,7 @@ from toolkit.errors import FileProblem, UsageError
 from toolkit.flow import one_off as flow
 from toolkit.flow.aws_options import located_options
 from toolkit.ports.ports import Ports
-from toolkit.run.one_off import TaskListener
+from toolkit.run.one_off import TaskListener, what_to_do
 from toolkit.run.stop import Stop
 from toolkit.show import one_off as show
 from toolkit.show.text import line
@@ -27,10 +27,12 @@ Examples:
   toolkit run-task app -e prod --confirm prod -- ./report >report.csv
   toolkit run-task app --dry-run -- env
   toolkit run-task --attach 20261120-193742-x7k2
+  toolkit run-task --attach 20261120-193742-x7k2 --stop
 
 The task has the live image, roles, variables and network of the app. What the command writes is
 shown on standard output, all else on standard error. The exit code is that of the command; without
-one it is 1, in doubt is 5. Ctrl-C stops the task, and so does --timeout."""
+one it is 1, in doubt is 5. Where the command ended with 0, and part of its output could not be
+shown, it is 4. Ctrl-C stops the task, and so does --timeout."""
 
 
 class CommandWord(UnprocessedParamType):
@@ -46,6 +48,7 @@ class TaskArguments(Struct, frozen=True, kw_only=True):
     words: tuple[str, ...]
     container: str | None
     attach: str | None
+    stop: bool
     timeout: str
     confirm: tuple[str, ...]
     dry_run: bool
@@ -64,6 +67,7 @@ class TaskArguments(Struct, frozen=True, kw_only=True):
 )
 @click.option("--container", metavar="NAME", help="Run it in this container of the task.")
 @click.option("--attach", metavar="NAME", help="Watch a task that was started before.")
+@click.option("--stop", is_flag=True, help="With --attach: stop the task.")
 @click.option(
     "--confirm",
     multiple=True,
@@ -100,13 +104,13 @@ def run_task(ctx: click.Context, /, **values: Any) -> int:
     _check_usage(arguments)
     git = options.repository(request.folder)
     ports = open_ports(git, request.folder)
-    account.sign_in_for(request, git, ports, silent=arguments.as_json)
+    rules = account.trusted_rules(request, git, ports, silent=arguments.as_json)
     output.note_endpoint()
     if arguments.attach:
-        prepared = flow.prepare_attach(request, git, ports)
+        prepared = flow.prepare_attach(request, rules, ports)
         return _watched(prepared, request, arguments, ports)
     common = _deploy_options(request, arguments)
-    prepared = flow.prepare_task(request, git, ports)
+    prepared = flow.prepare_task(request, rules, ports)
     environments = [prepared.job.location.environment]
     if not arguments.dry_run:
         deploying.require_flags(common, prepared.rules, environments)
@@ -127,6 +131,8 @@ def _check_usage(arguments: TaskArguments) -> None:
                 "--attach goes with no target and no command", "the task that it names has both"
             )
         return
+    if arguments.stop:
+        raise UsageError("--stop goes with --attach", "name the task that it is to stop")
     if not arguments.target:
         raise UsageError("no target", "name an app, then two dashes and the command")
     if not arguments.words:
@@ -173,18 +179,27 @@ def _say_intention(prepared: flow.PreparedTask, request: flow.TaskRequest) -> No
         output.note(f"warning: {line(request.redact(warning))}")
     for name in prepared.unfinished:
         attach = NextCommand("run-task", options=("--attach", name))
-        output.note_advice(("an earlier task has no known end:", attach), before="note: ")
+        earlier = "an earlier task has no known end:", attach
+        output.note_advice(earlier, _same(prepared, request), before="note: ")
+
+
+def _same(prepared: flow.PreparedTask, request: flow.TaskRequest) -> SameOptions:
+    """What the next commands have to repeat."""
+    return located_options(prepared.rules, request.rules, prepared.job.location)
 
 
 def _say_line(text: str) -> None:
-    """What the command writes. The task goes on whether or not somebody reads that."""
+    """What the command writes. The task goes on whether or not somebody reads that. Raises
+    FileProblem where it cannot be written.
+    """
     try:
         output.say(text)
         output.push()
-    except (output.ReaderGone, FileProblem) as problem:
+    except output.ReaderGone:
         output.silence()
-        if isinstance(problem, FileProblem):
-            output.note(f"error: {line(str(problem))}")
+    except FileProblem:
+        output.silence()
+        raise
 
 
 def _watched(
@@ -195,7 +210,9 @@ def _watched(
 ) -> int:
     """Start it, or attach to it, and tell what it writes. The exit code."""
     redact, stop = request.redact, Stop()
-    attach = NextCommand("run-task", options=("--attach", prepared.name))
+    same = _same(prepared, request)
+    if arguments.stop:
+        stop.ask()
 
     def say_line(text: str) -> None:
         if arguments.as_json:
@@ -213,14 +230,12 @@ def _watched(
         output.note("stopping the task; again to exit at once")
 
     def say_left(number: int) -> None:
-        output.note_advice(
-            ("exited; the task may still be running; to check its result:", attach), before=""
-        )
+        left = "exited; the task may still be running;", *what_to_do(prepared.name)
+        output.note_advice(left, same, before="")
 
     listener = TaskListener(say_line, say_other, say_note)
     with signals.handled(stop, say_stopping, say_left):
-        outcome = flow.carry_out(prepared, request, ports, stop, listener)
-    same = located_options(prepared.rules, request.rules, prepared.job.location)
+        outcome = flow.run_task(prepared, request, ports, stop, listener)
     if arguments.as_json:
         command = _shown_command(request)
         return output.document(show.document(outcome, prepared.job, command, same))

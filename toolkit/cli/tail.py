@@ -62,9 +62,9 @@ def tail(
     )
     git = options.repository(request.folder)
     ports = open_ports(git, request.folder)
-    account.sign_in_for(request, git, ports, silent=as_json)
+    rules = account.trusted_rules(request, git, ports, silent=as_json)
     output.note_endpoint()
-    opened = flow.open_tail(request, git, ports)
+    opened = flow.open_tail(request, rules, ports)
     try:
         for look in opened.looks():
             for note in look.notes:

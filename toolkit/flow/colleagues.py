@@ -33,6 +33,7 @@ from toolkit.record.journal import Journal, JournalEntry, has_foreign_lines, las
 from toolkit.record.locks import lock_name
 from toolkit.record.shared_runs import SharedRun, SharedRuns, location_of
 from toolkit.record.state import Store
+from toolkit.record.statistics import ReadRun, may_count
 from toolkit.run import jobs as run_jobs
 from toolkit.run.recover import RunState, recover_state
 from toolkit.targets.options import deciding, without_consents
@@ -41,6 +42,8 @@ WAIT_S = 20.0
 """How long the buckets may take to list their runs, in seconds."""
 LOOKED_AT = 100
 """How many of the newest runs are read to find those of one environment."""
+COUNTED_MOST = 500
+"""How many of the newest runs are read to count them."""
 SIDE_BY_SIDE = 8
 """How many runs are read from a bucket at the same time."""
 BETWEEN = b"-- as the bucket has it, from another machine:\n"
@@ -114,6 +117,50 @@ def list_runs(
         if is_shown or summary.status == RunStatus.DAMAGED:
             shown.append(summary)
     return shown[:most], notes
+
+
+class ColleagueRuns(Struct, frozen=True):
+    """The runs in the buckets: which buckets were read, and what could not be."""
+
+    runs: tuple[ReadRun, ...]
+    addresses: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def read_runs(rules: Rules, ports: Ports, environment: str | None = None) -> ColleagueRuns:
+    """The journals of the last two months in the buckets of all environments, or of one."""
+    runs: list[ReadRun] = []
+    addresses: list[str] = []
+    problems: list[str] = []
+    for shared, theirs, problem in _ask_all(
+        shared_stores(rules, ports, only=environment), lambda shared: _journals(shared, ports)
+    ):
+        address = str(shared.location.store)
+        if theirs is None:
+            problems.append(f"the runs in {address} could not be read: {problem}")
+            continue
+        addresses.append(address)
+        runs += theirs
+        if len(theirs) == COUNTED_MOST:
+            problems.append(f"only the newest {COUNTED_MOST} runs in {address} were read; others")
+    return ColleagueRuns(tuple(runs), tuple(addresses), tuple(problems))
+
+
+def _journals(store: SharedStore, ports: Ports) -> list[ReadRun]:
+    now = ports.clock.now()
+    names = [name for name, *_ in store.shelf.names(COUNTED_MOST, f"{now:%Y%m}")]
+    recent = [name for name in names if may_count(name, now)]
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        return list(pool.map(lambda name: _journal(store, name), recent))
+
+
+def _journal(store: SharedStore, name: str) -> ReadRun:
+    """One run in the bucket, with no lines where it is damaged or was taken away meanwhile."""
+    try:
+        shared = store.shelf.get(name)
+    except StateDamaged:
+        shared = None
+    return ReadRun(name, () if shared is None else shared.entries)
 
 
 def _says_more(theirs: Summary, mine: Summary) -> bool:

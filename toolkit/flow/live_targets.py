@@ -9,12 +9,10 @@ from msgspec import Struct
 from toolkit.errors import UsageError
 from toolkit.flow.rulebook import environment_name, find_environment, variables_of
 from toolkit.flow.selection import require_target
-from toolkit.flow.trusted import load_trusted
 from toolkit.model import AWS, ProjectRequest, Rules
 from toolkit.operations import Job
 from toolkit.plan.graph import Graph
 from toolkit.ports.aws.client import check_account
-from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.run import jobs as run_jobs
 
@@ -27,11 +25,10 @@ class LiveTargets(Struct, frozen=True):
     jobs: tuple[Job, ...]
 
 
-def live_targets(request: ProjectRequest, names: Sequence[str], git: Git | None) -> LiveTargets:
+def live_targets(request: ProjectRequest, names: Sequence[str], rules: Rules) -> LiveTargets:
     """The named targets, groups written out, by default all; in the environment's locations. Raises
-    RulesError, UsageError, Refused.
+    UsageError, Refused.
     """
-    rules = load_trusted(request.folder, request.rules, git, request.allowed)
     for name in names:
         require_target(name, rules)
     environment = environment_name(request.environment, rules)

@@ -6,7 +6,7 @@ It is no run of the history: it deploys nothing, and `resume` would have nothing
 a journal of the same form in a folder of its own, by which `run-task --attach` finds it again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,22 +15,21 @@ from msgspec import Struct
 
 from toolkit import targets as kinds
 from toolkit.errors import Refused, ToolkitError
-from toolkit.flow.live_targets import LiveTargets, live_targets, only_job, require_account
+from toolkit.flow.live_targets import live_targets, only_job, require_account
 from toolkit.flow.rulebook import chosen_environment
 from toolkit.flow.stores import store_for
-from toolkit.flow.trusted import load_trusted
+from toolkit.formats.documents import as_mapping
 from toolkit.model import ProjectRequest, Rules
 from toolkit.operations import Job
 from toolkit.ports import processes
-from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record import journal
 from toolkit.record.history import run_names
 from toolkit.record.journal import EntryState, Journal, JournalEntry
 from toolkit.record.state import Store
-from toolkit.run.one_off import OneOffTask, TaskListener, TaskOutcome
+from toolkit.run.one_off import OneOffTask, TaskListener, TaskOutcome, was_begun
 from toolkit.run.stop import Stop
-from toolkit.targets.base import TaskRunner
+from toolkit.targets.base import Kind, TaskRunner
 
 FOLDER = "tasks"
 NAMED_MOST = 50
@@ -66,25 +65,21 @@ class PreparedTask(Struct, frozen=True):
     """What the journal has of one that was started before."""
 
 
-def prepare_task(request: TaskRequest, git: Git | None, ports: Ports) -> PreparedTask:
-    """What would be started. Reads only. Raises RulesError, UsageError, Refused, CloudError."""
-    live = _live(request, request.target, git)
-    job = only_job(live, request.target)
+def prepare_task(request: TaskRequest, rules: Rules, ports: Ports) -> PreparedTask:
+    """What would be started. Reads only. Raises UsageError, Refused, CloudError."""
+    job = _job(request, request.target, rules)
     runner = _runner(job, ports, request.container)
-    store = _task_store(live.rules, ports, job)
+    store = _tasks_of(store_for(rules, ports, job.location.profile))
     name = journal.new_run_id(ports.clock.now())
     unfinished = tuple(_unfinished(store, job, ports.clock.now()))
-    return PreparedTask(
-        name, live.rules, job, runner, store, request.container, unfinished=unfinished
-    )
+    return PreparedTask(name, rules, job, runner, store, request.container, unfinished=unfinished)
 
 
-def prepare_attach(request: TaskRequest, git: Git | None, ports: Ports) -> PreparedTask:
+def prepare_attach(request: TaskRequest, rules: Rules, ports: Ports) -> PreparedTask:
     """A task that was started before by this machine. Raises Refused if there is none, or it has
     ended, and as `prepare_task` does.
     """
     name = str(request.attach)
-    rules = load_trusted(request.folder, request.rules, git, request.allowed)
     environment = rules.environments.get(chosen_environment(request.environment, rules) or "")
     profile = request.profile
     if profile is None and environment is not None:
@@ -94,41 +89,37 @@ def prepare_attach(request: TaskRequest, git: Git | None, ports: Ports) -> Prepa
     facts = entries[0].facts
     if _end(entries) is not None:
         raise Refused(f"task {name} has ended", "start it again with its command")
-    place: Mapping[str, Any] = facts.get("place") or {}
-    located = TaskRequest(
+    place = as_mapping(facts.get("place"))
+    located = ProjectRequest(
         folder=request.folder,
-        rules=request.rules,
         environment=place.get("environment"),
         profile=request.profile,
         region=place.get("region"),
-        allowed=request.allowed,
     )
-    target, container = str(facts.get("target", "")), facts.get("container")
-    live = _live(located, target, git)
-    job = only_job(live, target)
-    runner = _runner(job, ports, container)
-    return PreparedTask(name, live.rules, job, runner, store, container, entries=entries)
+    container = facts.get("container")
+    job = _job(located, str(facts.get("target", "")), rules)
+    return PreparedTask(
+        name, rules, job, _runner(job, ports, container), store, container, entries=entries
+    )
 
 
-def _live(request: TaskRequest, target: str, git: Git | None) -> LiveTargets:
-    rules = load_trusted(request.folder, request.rules, git, request.allowed)
+def _job(request: ProjectRequest, target: str, rules: Rules) -> Job:
     chosen_environment(request.environment, rules)  # nothing is started in no environment
-    return live_targets(request, (target,), git)
+    return only_job(live_targets(request, (target,), rules), target)
 
 
 def _runner(job: Job, ports: Ports, container: str | None) -> TaskRunner:
     require_account(job, ports)
     runner = kinds.kind(job.kind).task_runner(job, ports, container)
     if runner is None:
+        able = [
+            name for name in kinds.KINDS if type(kinds.kind(name)).task_runner != Kind.task_runner
+        ]
         raise Refused(
             f"toolkit cannot run a command in target {job.target} (kind {job.kind})",
-            "name a target of kind app",
+            f"name a target of kind {' or '.join(able)}",
         )
     return runner
-
-
-def _task_store(rules: Rules, ports: Ports, job: Job) -> Store:
-    return _tasks_of(store_for(rules, ports, job.location.profile))
 
 
 def _tasks_of(store: Store) -> Store:
@@ -141,7 +132,7 @@ def _read_task(store: Store, name: str) -> tuple[JournalEntry, ...]:
         return journal.read(store, name)
     except Refused:
         raise Refused(
-            f"this machine has started no task {name}", "see what runs with: aws ecs list-tasks"
+            f"this machine has started no task {name}", "attach to it where it was started"
         ) from None
 
 
@@ -159,7 +150,7 @@ def _unfinished(store: Store, job: Job, now: datetime) -> Iterator[str]:
             entries = journal.read(store, name)
             facts = entries[0].facts
             is_same = (facts.get("target"), facts.get("place")) == (job.target, _place(job))
-            is_open = entries[0].at > since and _end(entries) is None
+            is_open = entries[0].at > since and was_begun(entries) and _end(entries) is None
             if is_same and is_open and not journal.being_written(store, name):
                 yield name
 
@@ -168,7 +159,7 @@ def _place(job: Job) -> dict[str, str | None]:
     return {"environment": job.location.environment, "region": job.location.region}
 
 
-def carry_out(
+def run_task(
     prepared: PreparedTask,
     request: TaskRequest,
     ports: Ports,
@@ -190,14 +181,14 @@ def carry_out(
     task = OneOffTask(prepared.runner, opened, token, ports.clock, stop, listener)
     try:
         if entries:
-            return task.attached(entries, request.timeout_s)
-        return task.carried_out(request.command, request.timeout_s)
+            return task.watch_started(entries, request.timeout_s)
+        return task.start_and_watch(request.command, request.timeout_s)
     finally:
         opened.close()
 
 
 def _new_token() -> str:
-    """The token by which AWS recognizes the task: at most 36 letters, digits and dashes."""
+    """The token by which the task is found again: see `TaskRunner.start`."""
     import secrets  # only here: most commands start nothing
 
     return f"toolkit-{secrets.token_hex(12)}"

@@ -14,11 +14,9 @@ from toolkit.exits import Exit
 from toolkit.flow.advice import same_options
 from toolkit.flow.live_targets import live_targets, require_account
 from toolkit.flow.selection import require_target
-from toolkit.flow.trusted import load_trusted
 from toolkit.model import ProjectRequest, Rules
 from toolkit.operations import Job, TargetOutputs
 from toolkit.ports.background import BackgroundTask, Timeout
-from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import Kind
 
@@ -52,29 +50,25 @@ class NamedOutput(Struct, frozen=True):
     output: str | None = None
 
 
-def read_outputs(request: OutputsRequest, git: Git | None, ports: Ports) -> OutputsResult:
-    """Ask each target once. Raises RulesError, UsageError, Refused; never for a target that could
-    not be asked.
-    """
-    rules = load_trusted(request.folder, request.rules, git, request.allowed)
+def read_outputs(request: OutputsRequest, rules: Rules, ports: Ports) -> OutputsResult:
+    """Ask each target once. Raises UsageError, Refused; never for one that could not be asked."""
     named = [named_output(name, rules) for name in request.names]
-    live = live_targets(request, [name.target for name in named], git)
+    live = live_targets(request, [name.target for name in named], rules)
     until = monotonic() + request.timeout_s
     tasks = [BackgroundTask(_question(job, ports)) for job in live.jobs]
     answers: list[TargetOutputs] = []
     codes = set[Exit]()
     for job, task in zip(live.jobs, tasks, strict=True):
-        answer = TargetOutputs(job.step, job.target, job.kind, job.location)
         try:
             outputs = task.within(until - monotonic())
         except (Timeout, ToolkitError) as problem:
             if isinstance(problem, Timeout):
                 late = f"no answer within {request.timeout_s:g} s"
                 problem = Unreachable(call=f"the outputs of {job.step}", reason=late)
-            answers.append(_unknown(answer, problem, request.redact))
+            answers.append(_unknown(job, problem, request.redact))
             codes.add(Exit.CREDENTIALS if problem.exit == Exit.CREDENTIALS else Exit.FAILED)
         else:
-            answers.append(_known(answer, outputs, named))
+            answers.append(_known(job, outputs, named))
     _require_outputs(named, answers)
     same = same_options(rules, request.rules, live.environment, request.region)
     return OutputsResult(live.environment, live.jobs, tuple(answers), _exit(codes), same)
@@ -106,29 +100,25 @@ def _question(job: Job, ports: Ports) -> Callable[[], Mapping[str, str]]:
     return ask
 
 
-def _known(
-    answer: TargetOutputs, outputs: Mapping[str, str], named: Sequence[NamedOutput]
-) -> TargetOutputs:
+def _known(job: Job, outputs: Mapping[str, str], named: Sequence[NamedOutput]) -> TargetOutputs:
     """The outputs that were asked for: all, or the single ones of the target that are named."""
-    chosen = {name.output for name in named if name.target == answer.target}
+    chosen = {name.output for name in named if name.target == job.target}
     if not chosen or None in chosen:
         kept = dict(outputs)
     else:
         kept = {name: value for name, value in outputs.items() if name in chosen}
-    return TargetOutputs(answer.name, answer.target, answer.kind, answer.location, kept)
+    return TargetOutputs(job.step, job.target, job.kind, job.location, kept)
 
 
-def _unknown(
-    answer: TargetOutputs, problem: ToolkitError, redact: Callable[[str], str]
-) -> TargetOutputs:
+def _unknown(job: Job, problem: ToolkitError, redact: Callable[[str], str]) -> TargetOutputs:
     advice = problem.next
     if isinstance(problem, Expired):
         advice = problem.renewal
     return TargetOutputs(
-        answer.name,
-        answer.target,
-        answer.kind,
-        answer.location,
+        job.step,
+        job.target,
+        job.kind,
+        job.location,
         problem=redact(str(problem)),
         next=changed_advice(advice, redact),
     )

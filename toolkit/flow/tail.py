@@ -1,6 +1,6 @@
 """`tail`: what a target writes now, from one look to the next, in all regions of an environment."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -8,9 +8,8 @@ from msgspec import Struct
 from toolkit import targets as kinds
 from toolkit.errors import Refused, Throttled, ToolkitError, Unreachable
 from toolkit.flow.live_targets import live_targets, require_account
-from toolkit.model import ProjectRequest
+from toolkit.model import ProjectRequest, Rules
 from toolkit.operations import Job, LogLook
-from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import Kind, LogReader
 
@@ -56,8 +55,18 @@ class TailLook(Struct, frozen=True):
 class Tail:
     """The logs of a target, opened by `open_tail`."""
 
-    def __init__(self, request: TailRequest, readers: list["_PatientReader"], ports: Ports) -> None:
+    def __init__(
+        self,
+        request: TailRequest,
+        readers: list["_PatientReader"],
+        unread: Sequence[Job],
+        ports: Ports,
+    ) -> None:
+        """`unread` are the jobs whose logs cannot be read: that is said first."""
         self._request, self._readers, self._ports = request, readers, ports
+        self._first_notes = [
+            f"toolkit cannot read logs of target {job.step} (kind {job.kind})" for job in unread
+        ]
 
     @property
     def is_several(self) -> bool:
@@ -69,7 +78,7 @@ class Tail:
         ToolkitError where waiting does not help.
         """
         while True:
-            notes: list[str] = []
+            notes, self._first_notes = self._first_notes, []
             events: list[TailedEvent] = []
             more = False
             for reader in self._readers:
@@ -132,18 +141,21 @@ class _PatientReader:
         return LogLook(notes=(f"{problem}; next look in {pause_s:g} s",))
 
 
-def open_tail(request: TailRequest, git: Git | None, ports: Ports) -> Tail:
-    """Find what there is to read. Raises RulesError, UsageError, Refused, CloudError."""
-    live = live_targets(request, (request.target,), git)
+def open_tail(request: TailRequest, rules: Rules, ports: Ports) -> Tail:
+    """Find what there is to read. Raises UsageError, Refused, CloudError."""
+    live = live_targets(request, (request.target,), rules)
     since = ports.clock.now() - timedelta(seconds=request.since_s)
     readers: list[_PatientReader] = []
+    unread: list[Job] = []
     for job in live.jobs:
         kind = kinds.kind(job.kind)
-        if type(kind).logs is Kind.logs:
-            continue  # nothing is asked
-        require_account(job, ports)
-        reader = kind.logs(job, ports, since)
-        if reader is not None:
+        reader = None
+        if type(kind).logs is not Kind.logs:  # else nothing is asked
+            require_account(job, ports)
+            reader = kind.logs(job, ports, since)
+        if reader is None:
+            unread.append(job)
+        else:
             readers.append(_PatientReader(job, reader, request.follow))
     if not readers:
         names = ", ".join(sorted({job.kind for job in live.jobs}))
@@ -151,4 +163,4 @@ def open_tail(request: TailRequest, git: Git | None, ports: Ports) -> Tail:
             f"toolkit cannot read logs of target {request.target} (kind {names})",
             "read them where it runs",
         )
-    return Tail(request, readers, ports)
+    return Tail(request, readers, unread, ports)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Event, Lock
+from time import monotonic
 from typing import Generic, TypeVar
 
 from toolkit.ports.background import DaemonThread
@@ -15,8 +16,8 @@ WORKERS = 32
 TICK_S = 0.05
 """How often whoever waits looks whether it has to stop, in seconds."""
 LAST_CALL_S = 2.0
-"""How long calls in the air are waited for after that, so that none arrives when the next process
-is at work.
+"""How long all calls in the air together are waited for after that, in seconds, so that none
+arrives when the next process is at work.
 """
 
 
@@ -56,8 +57,9 @@ def _ending(work: "_Work[Item, Result]", threads: list[DaemonThread]) -> Iterato
         yield
     finally:
         work.stop()
+        until = monotonic() + LAST_CALL_S
         for thread in threads:
-            thread.join(LAST_CALL_S)
+            thread.join(max(until - monotonic(), 0))
 
 
 class _Work(Generic[Item, Result]):

@@ -9,7 +9,6 @@ reached. What earlier versions of toolkit recorded is read, but never written.
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -49,10 +48,9 @@ MAX_GOOD_DEPLOYS = 50
 """How many good deploys of a target are kept."""
 FILE_MOST = 1 << 20
 BODY_MOST = 1 << 21
-# How often a record is read and written again when others write to it at the same time.
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_BLANK = re.compile(r"\s")
 _TRIES = 20
+"""How often a record is read and written again when others write to it at the same time."""
 _VERSION = 2
 
 
@@ -287,7 +285,7 @@ def _has_blanks(record: Record) -> bool:
     names = [record.target, record.run, record.verdict, record.version]
     if record.tried:
         names.append(record.tried.run)
-    return _BLANK.search("".join(names)) is not None
+    return any(character.isspace() for character in "".join(names))
 
 
 def _repair(key: str | None) -> Advice:

@@ -1,8 +1,9 @@
-"""How long the runs of this machine took, and how many went well: of the last 30 days, and of the
-30 days before. What has no known end counts neither way.
+"""How long runs took, and how many went well: of the last 30 days, and of the 30 days before. What
+has no known end counts neither way, and nothing counts twice. What more than one process worked on
+counts, but how long it took does not: a pause is in it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 from statistics import median
@@ -11,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, StateDamaged
+from toolkit.formats.documents import as_mapping
 from toolkit.operations import RunStatus, Verdict
 from toolkit.record import journal
 from toolkit.record.history import run_names, summarize
@@ -67,7 +69,9 @@ class Period(Struct):
 
 
 class Row(Struct, frozen=True):
-    """All runs, or one phase of them: the step of a target, or the build of what it deploys."""
+    """All runs, or one part of them: the step of a target or the build of what it deploys
+    (`app deploy`), or a phase of that (`app deploy: rollout`).
+    """
 
     name: str
     now: Period
@@ -81,52 +85,79 @@ class Statistics(Struct, frozen=True):
     unreadable: int = 0
 
 
-def statistics(
-    stores: Iterable[Store], now: datetime, environment: str | None = None
-) -> Statistics:
-    """The statistics of the runs of this machine, in one environment or in all. Raises
-    FileProblem.
-    """
-    middle, first = now - timedelta(days=DAYS), now - timedelta(days=2 * DAYS)
-    rows: dict[str, tuple[Period, Period]] = {ALL_RUNS: (Period(), Period())}
-    unreadable = 0
+class ReadRun(Struct, frozen=True):
+    """A run whose journal was read: its lines, none where it could not be read."""
+
+    name: str
+    entries: tuple[JournalEntry, ...] = ()
+    is_running: bool = False
+
+
+def local_runs(stores: Iterable[Store]) -> Iterator[ReadRun]:
+    """The runs that have a journal on this machine. Raises FileProblem."""
     for store in stores:
         for name in run_names(store):
             try:
                 entries = journal.read(store, name)
             except (StateDamaged, FileProblem):
-                unreadable += 1
-                continue
-            began = _moment(entries[0].at) if entries else None
-            if began is None:
-                unreadable += 1
-                continue
-            if began < first:
-                continue
-            index = 0
-            if began < middle:
-                index = 1
-            is_running = journal.being_written(store, name)
-            _add_run(rows, index, name, entries, is_running, environment)
+                entries = ()
+            yield ReadRun(name, entries, journal.being_written(store, name))
+
+
+def may_count(name: str, now: datetime) -> bool:
+    """Whether a run of this name may be of the last two months. Pure."""
+    return name[:8] >= f"{now - timedelta(days=2 * DAYS):%Y%m%d}"
+
+
+def statistics(
+    runs: Iterable[ReadRun], now: datetime, environment: str | None = None
+) -> Statistics:
+    """The statistics of these runs, in one environment or in all. Of several journals of one run
+    the longest counts: another machine may have resumed it. Pure.
+    """
+    middle, first = now - timedelta(days=DAYS), now - timedelta(days=2 * DAYS)
+    rows: dict[str, tuple[Period, Period]] = {ALL_RUNS: (Period(), Period())}
+    longest: dict[str, ReadRun] = {}
+    for run in runs:
+        known = longest.get(run.name)
+        if known is None or len(run.entries) > len(known.entries):
+            longest[run.name] = run
+    unreadable = 0
+    for run in longest.values():
+        began = _moment(run.entries[0].at) if run.entries else None
+        if began is None:
+            unreadable += 1
+        elif began >= first:
+            _add_run(rows, int(began < middle), run, environment)
     return Statistics(tuple(Row(name, *periods) for name, periods in rows.items()), unreadable)
 
 
 def _add_run(
     rows: dict[str, tuple[Period, Period]],
     index: int,
-    name: str,
-    entries: Sequence[JournalEntry],
-    is_running: bool,
+    run: ReadRun,
     environment: str | None,
 ) -> None:
-    summary = summarize(name, entries, is_running)
+    entries = run.entries
+    summary = summarize(run.name, entries, run.is_running)
     if environment is not None and environment not in summary.environments:
         return
-    phases = _phases(entries, environment)
-    for entry in entries:
-        if entry.state == EntryState.OUTCOME and entry.step in phases:
-            row = rows.setdefault(phases[entry.step], (Period(), Period()))
-            row[index].add(str(entry.facts.get("verdict", "")), _seconds(entry.facts.get("took_s")))
+    names = _row_names(entries, environment)
+    resumes = [entry.n for entry in entries[1:] if "pid" in entry.facts]
+    # The last outcome of a step is how it ended: before that, it was in doubt.
+    ends = {entry.step: entry for entry in entries if entry.state == EntryState.OUTCOME}
+    begins = {entry.step: entry.n for entry in reversed(entries)}
+    for step, end in ends.items():
+        if step not in names:
+            continue
+        verdict = str(end.facts.get("verdict", ""))
+        is_whole = not any(begins[step] < resume < end.n for resume in resumes)
+        took_s = _seconds(end.facts.get("took_s")) if is_whole else None
+        row = rows.setdefault(names[step], (Period(), Period()))
+        row[index].add(verdict, took_s)
+        for phase, phase_s in as_mapping(end.facts.get("phases")).items() if is_whole else ():
+            row = rows.setdefault(f"{names[step]}: {phase}", (Period(), Period()))
+            row[index].add(verdict, _seconds(phase_s))
     whole = rows[ALL_RUNS][index]
     verdicts = {verdict for _, _, verdict in summary.steps}
     if summary.status in _UNKNOWN_RUNS:
@@ -136,7 +167,7 @@ def _add_run(
     elif summary.status == RunStatus.SUCCEEDED and Verdict.SUCCEEDED in verdicts:
         whole.good += 1
         began, ended = _moment(summary.started), _moment(summary.ended or "")
-        if began is not None and ended is not None:
+        if began is not None and ended is not None and not resumes:
             whole.took_s.append(max((ended - began).total_seconds(), 0.0))
 
 
@@ -156,19 +187,19 @@ def _seconds(took: object) -> float | None:
     return float(took)
 
 
-def _phases(entries: Sequence[JournalEntry], environment: str | None) -> dict[str | None, str]:
+def _row_names(entries: Sequence[JournalEntry], environment: str | None) -> dict[str | None, str]:
     """Step -> the row that it belongs to: its target's, whatever the environment and region; builds
     and rollbacks have rows of their own.
     """
-    phases: dict[str | None, str] = {}
+    names: dict[str | None, str] = {}
     for job in _jobs(entries):
         place = job.get("place")
         named = place.get("environment") if isinstance(place, dict) else None
         if environment is not None and named != environment:
             continue
         action, target = str(job.get("action", "deploy")), str(job.get("target", ""))
-        phases[str(job.get("step"))] = f"{target} {action}"
-    return phases
+        names[str(job.get("step"))] = f"{target} {action}"
+    return names
 
 
 def _jobs(entries: Sequence[JournalEntry]) -> Iterable[Mapping[str, Any]]:

@@ -27,6 +27,7 @@ from toolkit.errors import (
 )
 from toolkit.operations import GOOD, Job, LiveVersion, Observation, Outcome, StepState, Verdict
 from toolkit.ports import debug
+from toolkit.ports.clock import Clock
 from toolkit.record.journal import EntryState
 from toolkit.run import outcomes, superseded
 from toolkit.run.events import GateResult, LogLine, Notice, PhaseChanged, StepBegan
@@ -91,6 +92,7 @@ class StepExecution:
         self._waited_s = begun.waited_s if begun else None
         self._receipt: dict[str, Any] = dict(begun.receipt) if begun else {}
         self._phase = ""
+        self._phases = PhaseTimes(self._clock)
         self._announced = False
         self._acted = self._acted_before = begun is not None and begun.acted
         """Whether what runs may have been changed, or may still be changing."""
@@ -117,11 +119,14 @@ class StepExecution:
                 # A resumed step may be at work: it is looked for before anything is done again.
                 if attempt or self._waited_s is None:
                     self._check_basis()
+                    self._phases.enter("build" if self.job.is_build else "prepare")
                     try:
                         self._act(self.job, self._ports, self)
                     except CloudError as problem:
                         if self._begins_again(problem, attempt):
                             continue
+                if not self.job.is_build:
+                    self._phases.enter("rollout")
                 self.outcome = self._follow()
                 if self.outcome is not None:
                     break
@@ -129,6 +134,8 @@ class StepExecution:
                 cause = self._lost or "AWS accepted it, but then had no trace of it"
                 self.outcome = outcomes.in_doubt(self.job, cause)
             if self.outcome.verdict in GOOD:
+                if not self.job.is_build:
+                    self._phases.enter("verify")
                 self.outcome = self._verified(self.outcome)
 
     def skip(self, cause: str, still_open: bool) -> None:
@@ -432,6 +439,7 @@ class StepExecution:
     def _intend(self, call: str, what: Mapping[str, str], more: Mapping[str, Any]) -> None:
         self.stop.check()
         self.check_fence()
+        self._phases.enter("push" if self.job.is_build else "apply")
         facts = {"call": call, "token": self.job.token, "what": what, **more}
         self._write(lambda: self._journal.journal.append(EntryState.INTENT, self.job.step, **facts))
         debug.tell("intent", self.job.step, call, prepares=more.get("prepares"))
@@ -495,6 +503,8 @@ class StepExecution:
         }
         if outcome.untouched:
             facts["untouched"] = True
+        if phases := self._phases.seconds():
+            facts["phases"] = phases
         try:
             self._journal.journal.append(EntryState.OUTCOME, self.job.step, **facts)
         except FileProblem as problem:
@@ -537,6 +547,31 @@ class StepExecution:
     def wait(self, seconds: float) -> None:
         """Wait. Raises Stopped as soon as the run is to stop."""
         self.stop.wait(self._clock, seconds)
+
+
+class PhaseTimes:
+    """How long each phase of a step took in this process: `build` and `push` of a build; of others
+    `prepare` (up to the first call that makes or changes something), `apply`, `rollout`, `verify`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._took_s: dict[str, float] = {}
+        self._phase = ""
+        self._since_s = 0.0
+
+    def enter(self, phase: str) -> None:
+        """Begin with a phase, and end the one before."""
+        now = self._clock.elapsed()
+        if self._phase:
+            took_s = self._took_s.get(self._phase, 0.0)
+            self._took_s[self._phase] = took_s + now - self._since_s
+        self._phase, self._since_s = phase, now
+
+    def seconds(self) -> dict[str, float]:
+        """Phase -> seconds, up to now."""
+        self.enter(self._phase)
+        return {phase: round(took_s, 2) for phase, took_s in self._took_s.items()}
 
 
 class _Looks:

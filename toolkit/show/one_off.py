@@ -35,6 +35,7 @@ def document(outcome: Any, job: Job, command: str, same: SameOptions) -> dict[st
         "task": outcome.task or None,
         "ran": command,
         "exit_code": outcome.exit_code,
+        "output_problem": outcome.output_problem or None,
         "cause": outcome.cause or None,
         "next": sentence(outcome.next, same) or None,
     }
@@ -42,9 +43,15 @@ def document(outcome: Any, job: Job, command: str, same: SameOptions) -> dict[st
 
 def ended(outcome: Any, same: SameOptions, width: int = 80) -> Sequence[str]:
     """How it ended, for people; nothing where the command ended well, for its own words say so."""
-    if outcome.exit == 0:
-        return ()
-    words = f"{line(outcome.status)}: {line(outcome.cause)}"
-    if outcome.exit_code is not None:
-        words += f" (exit code {outcome.exit_code})"
-    return [*wrapped(words, width), *advice_lines(outcome.next, same, width, "next: ")]
+    lines: list[str] = []
+    if outcome.cause:
+        words = f"{line(outcome.status)}: {line(outcome.cause)}"
+        if outcome.exit_code is not None:
+            words += f" (exit code {outcome.exit_code})"
+        lines += wrapped(words, width)
+    if outcome.output_problem:
+        words = f"its output is incomplete: {line(outcome.output_problem)}"
+        if not outcome.cause:
+            words = f"{line(outcome.status)}, but {words}"
+        lines += wrapped(words, width)
+    return [*lines, *advice_lines(outcome.next, same, width, "next: ")]

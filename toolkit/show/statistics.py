@@ -10,9 +10,14 @@ from toolkit.show.text import duration, line
 HEADERS = ("what", "ended", "success", "median", "p90", "was success", "was median", "was p90")
 
 
-def text(rows: Sequence[Any], days: int, unreadable: int = 0) -> str:
-    """A row for all runs and one for each phase, beside what it was in as many days before."""
-    lines = [f"The last {days} days, and as many days before, by the journals of this machine:", ""]
+def text(
+    rows: Sequence[Any], days: int, unreadable: int = 0, sources: Sequence[str] = ("this machine",)
+) -> str:
+    """A row for all runs and one for each step and phase, beside what it was in as many days
+    before. `sources` are whose journals these are.
+    """
+    whose = " and ".join(map(line, sources))
+    lines = [f"The last {days} days, and as many days before, by the journals of {whose}:", ""]
     cells = [_cells(row) for row in rows]
     lines.append(table(HEADERS, cells, range(1, len(HEADERS))))
     unknown = sum(row.now.unknown for row in rows[:1])
@@ -48,8 +53,14 @@ def _time(seconds: float | None) -> str:
     return "-" if seconds is None else duration(round(seconds))
 
 
-def document(rows: Sequence[Any], days: int, unreadable: int) -> dict[str, Any]:
-    """The same for programs."""
+def document(
+    rows: Sequence[Any],
+    days: int,
+    unreadable: int,
+    sources: Sequence[str],
+    problems: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The same for programs. `problems` say which journals are missing."""
     return {
         "toolkit": 1,
         "command": "history",
@@ -57,6 +68,8 @@ def document(rows: Sequence[Any], days: int, unreadable: int) -> dict[str, Any]:
         "exit": 0,
         "days": days,
         "unreadable": unreadable,
+        "sources": list(sources),
+        "problems": list(problems),
         "statistics": [
             {"name": row.name, "now": _period(row.now), "before": _period(row.before)}
             for row in rows

@@ -223,11 +223,25 @@ class TaskRunner(Protocol):
         """The call that starts the task, with the parameters that matter."""
 
     @property
+    def stop_call(self) -> str:
+        """The name of the call that stops it."""
+
+    @property
+    def stops_within_s(self) -> float:
+        """How long a stopped task may take to end, in seconds."""
+
+    @property
+    def remembered(self) -> str:
+        """For how long an ended task is still known where it ran, in words."""
+
+    @property
     def warnings(self) -> Sequence[str]:
         """What a person should know before."""
 
     def start(self, token: str, command: Sequence[str]) -> str:
-        """Start the task by one call that bears the token; its id. Raises Refused, CloudError."""
+        """Start the task by one call that bears the token (at most 36 letters, digits and dashes);
+        its id. Raises Refused, CloudError.
+        """
 
     def find(self, token: str) -> str | None:
         """The id of the task that was started with this token, None if none is known. Raises

@@ -154,6 +154,8 @@ class ServiceLogs:
         running = ecs.service_tasks(self._aws, settings.cluster, settings.service, "RUNNING")
         stopped = ecs.service_tasks(self._aws, settings.cluster, settings.service, "STOPPED")
         is_first = self._looked_s is None
+        # ECS lists a task as stopped from the moment that it is to stop: it may still write
+        stopping = {str(task["taskArn"]) for task in stopped if task.get("lastStatus") != "STOPPED"}
         for task in (*stopped, *running):
             arn = str(task["taskArn"])
             if arn in self._tasks or arn in self._done or self._ended_before(task):
@@ -161,7 +163,7 @@ class ServiceLogs:
             opened = self._tasks[arn] = self._open(task)
             if not is_first:
                 self._notes.append(f"{opened.name} has started")
-        alive = {str(task["taskArn"]) for task in running}
+        alive = {str(task["taskArn"]) for task in running} | stopping
         reasons = {str(task["taskArn"]): str(task.get("stoppedReason") or "") for task in stopped}
         for arn, followed in self._tasks.items():
             if arn not in alive and followed.ended_s is None:
@@ -227,17 +229,14 @@ def service_logs(job: Job, ports: Ports, since: datetime) -> ServiceLogs:
 def task_streams(job: Job, ports: Ports, definition: Shape, task_id: str) -> Iterator[LogStream]:
     """The streams that the containers of a task write to."""
     revision = ecs.revision_of(str(definition["taskDefinitionArn"]))
-    logging = [
-        container
+    streams = [
+        (container, stream)
         for container in definitions.named_containers(definition)
-        if definitions.log_stream(container, task_id) is not None
+        if (stream := definitions.log_stream(container, task_id)) is not None
     ]
-    for container in logging:
-        stream = definitions.log_stream(container, task_id)
-        if stream is None:
-            continue
+    for container, stream in streams:
         source = f"{revision}/{task_id[:_SHORT_ID]}"
-        if len(logging) > 1:
+        if len(streams) > 1:
             source += f"/{container['name']}"
         yield LogStream(log_client(job, ports, container), *stream, source)
 

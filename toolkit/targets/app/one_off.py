@@ -20,6 +20,8 @@ from toolkit.targets.app.state import check_deployable
 
 Shape = Mapping[str, Any]
 
+STOP_S = 180.0
+"""How long a stopped task may take to end, in seconds: ECS kills it after at most two minutes."""
 _OF_THE_SERVICE = (
     "launchType",
     "capacityProviderStrategy",
@@ -40,6 +42,9 @@ class EcsTaskRunner(Struct, frozen=True):
     place: Mapping[str, Any]
     """How and where the tasks of the service run, in the API's names."""
     warnings: tuple[str, ...] = ()
+    stop_call: str = "ecs:StopTask"
+    stops_within_s: float = STOP_S
+    remembered: str = "about an hour"
 
     @property
     def cluster(self) -> str:
