@@ -46,6 +46,7 @@ from toolkit.run.step import (
     CERTAIN_AFTER_S,
     PATIENCE_S,
     RESUMED_LEAST_S,
+    PhaseTimes,
     StepExecution,
 )
 from toolkit.run.stop import Stop
@@ -222,6 +223,17 @@ def test_it_is_applied_and_looked_at_until_it_has_ended() -> None:
     assert stage.befores == [None, RUNNING, RUNNING]
     assert 1 < outcome.took_s < 3
     assert stage.listener.phases == ["moving"], "what goes on is said once"
+
+
+def test_the_time_of_each_phase_is_kept() -> None:
+    """What waits before the first call is preparation; a phase that is entered twice is one."""
+    clock = Impatient()
+    phases = PhaseTimes(clock)
+    for phase, seconds in (("prepare", 1), ("apply", 2), ("rollout", 30), ("apply", 3)):
+        phases.enter(phase)
+        clock.wait(seconds)
+    assert phases.seconds() == {"prepare": 1, "apply": 5, "rollout": 30}
+    assert PhaseTimes(clock).seconds() == {}
 
 
 @pytest.mark.parametrize(
