@@ -9,6 +9,7 @@ reached. What earlier versions of toolkit recorded is read, but never written.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
