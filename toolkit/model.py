@@ -336,6 +336,13 @@ class UnmatchedPolicy(StrEnum):
     FAIL = "fail"
 
 
+class TemplatePolicy(StrEnum):
+    """Whether the question after `diff` offers to compare templates, as `templates` says."""
+
+    ASK = "ask"
+    NEVER = "never"
+
+
 class Rules(Struct, frozen=True):
     """All of one rules.toml. `text` is its source, so that the line of a pattern can be found
     without parsing it again. `trust` says where its judges come from, once that has been checked
@@ -355,8 +362,7 @@ class Rules(Struct, frozen=True):
     include: tuple[str, ...] = ()
     checks: Checks = Checks()
     trust: Trust = Trust()
-    offers_templates: bool = True
-    """Whether the question after `diff` offers to compare templates."""
+    templates: TemplatePolicy = TemplatePolicy.ASK
 
     @property
     def fallback(self) -> str | None:

@@ -15,7 +15,7 @@ from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.cli import options, output
 from toolkit.errors import UsageError
-from toolkit.model import BaseKind, Change, DiffResult, Rules
+from toolkit.model import BaseKind, Change, DiffResult, Rules, TemplatePolicy
 from toolkit.ports import files
 from toolkit.ports.git import Git
 
@@ -262,9 +262,9 @@ def _template_choice(
     """
     from toolkit.flow.template_offer import can_narrow, last_duration_s
 
-    if git is None or arguments.paths_from is not None or not result.rules.offers_templates:
+    if git is None or arguments.paths_from is not None or not can_narrow(result):
         return None
-    if not can_narrow(result):
+    if result.rules.templates is TemplatePolicy.NEVER:
         return None
     from toolkit.cli.ports import open_ports
     from toolkit.cli.prompt import TemplateChoice

@@ -25,8 +25,8 @@ from toolkit.show import explanation as show
 EPILOG = """\b
 Examples:
   toolkit explain cdk/stacks/fargate_stack.py
-  toolkit explain --plan                       which few files make the plan wide?
-  toolkit explain --plan change                the same of this branch's change"""
+  toolkit explain --plan         which few files make the plan wide?
+  toolkit explain --plan change  the same of this branch's change"""
 
 
 @click.command(epilog=EPILOG)

@@ -339,6 +339,15 @@ class RedrawnText:
             self._live.update(shown, refresh=True)
 
 
+def spinner(words: str) -> Any:
+    """A line on a terminal that says what goes on, started; whoever starts it has to stop it."""
+    from rich.console import Console
+
+    status = Console(stderr=True, highlight=False, markup=False).status(words, spinner="line")
+    status.start()
+    return status
+
+
 def checking(quiet: bool) -> AbstractContextManager[object]:
     """A word on a terminal while the kinds are asked: it can take seconds."""
     if quiet or not sys.stderr.isatty():

@@ -25,7 +25,7 @@ LONG = 2000
 EPILOG = """\b
 Examples:
   toolkit rules replay v1.0..HEAD
-  toolkit rules replay --templates -n 20   are the rules right, and how wide are they?"""
+  toolkit rules replay --templates -n 20  are the rules right?"""
 
 
 @click.command("replay", epilog=EPILOG)

@@ -6,8 +6,15 @@ from time import monotonic
 from typing import Any
 
 from toolkit.cli import output
+from toolkit.cli.redaction import redactor
+from toolkit.errors import Refused
 from toolkit.ports import debug
 from toolkit.show.text import duration, line
+
+LONGEST_S = 3600
+"""How long all programs together may take, in seconds."""
+SPINNER = 2
+"""The columns of the spinner."""
 
 
 class SynthesisProgress:
@@ -22,6 +29,7 @@ class SynthesisProgress:
         if estimate_s:
             self._words += f" (took {duration(round(estimate_s) or 1)} the last time)"
         self._status: Any = None
+        self._redact = redactor()
 
     def __enter__(self) -> "SynthesisProgress":
         return self
@@ -32,23 +40,25 @@ class SynthesisProgress:
                 self._status.stop()
 
     def check(self) -> None:
-        """Called all the time: say what goes on, once it takes longer than a second."""
+        """Called all the time: say what goes on, once it takes longer than a second. Raises Refused
+        when it takes longer than anybody waits.
+        """
+        if monotonic() - self._began > LONGEST_S:
+            raise Refused(f"it was stopped after {duration(LONGEST_S)}")
         if self._said or self._silent or monotonic() - self._began < 1:
             return
         self._said = True
         if not sys.stderr.isatty() or debug.on_stderr:
             output.note(f"{self._words} ...")
             return
-        from rich.console import Console
+        from toolkit.cli.progress import spinner  # only here: it loads what a run needs
 
-        self._status = Console(stderr=True, highlight=False, markup=False).status(
-            f"{self._words} ...", spinner="line"
-        )
-        self._status.start()
+        self._status = spinner(f"{self._words} ...")
 
     def log(self, words: str) -> None:
         """The last line that a program has written."""
         self.check()
         if self._status is not None:
             with suppress(OSError):
-                self._status.update(f"{self._words} ...  {line(words)[:40]}")
+                shown = f"{self._words} ...  {line(self._redact(words))}"
+                self._status.update(shown[: output.width() - SPINNER])

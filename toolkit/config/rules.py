@@ -33,6 +33,7 @@ from toolkit.model import (
     Rule,
     Rules,
     Target,
+    TemplatePolicy,
 )
 
 if TYPE_CHECKING:  # most commands ask nothing of the live system
@@ -135,7 +136,7 @@ class _Loader(FileReader):
             accept=tuple(Accept(entry.path, entry.reason) for entry in top.accept),
             include=top.include,
             checks=self._checks(top),
-            offers_templates=top.templates == "ask",
+            templates=TemplatePolicy(top.templates),
         )
         # All of these collect problems, so that a person sees them in one go.
         self._check_patterns(loaded)

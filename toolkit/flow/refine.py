@@ -13,13 +13,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
-from toolkit.advice import Advice
+from toolkit.advice import Advice, NextCommand
 from toolkit.errors import ToolkitError
 from toolkit.flow.compare import DiffRequest, states_of
 from toolkit.flow.rulebook import deploy_command, find_environment, variables_of
 from toolkit.flow.stores import existing_store, store_for
 from toolkit.flow.syntheses import Commits, synthesize
 from toolkit.flow.template_offer import note_duration
+from toolkit.formats.variables import fill
 from toolkit.model import (
     AWS,
     Base,
@@ -28,6 +29,7 @@ from toolkit.model import (
     Plan,
     Reason,
     ReasonOrigin,
+    Resource,
     TargetState,
 )
 from toolkit.operations import GOOD, Job, Location
@@ -40,12 +42,14 @@ from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Ledger, Record, open_ledger
 from toolkit.run import jobs as run_jobs
+from toolkit.templates.code_owners import code_owners
 from toolkit.templates.compare import compare, differs
 from toolkit.templates.consequences import examine
-from toolkit.templates.model import StackComparison, StackState
+from toolkit.templates.model import StackComparison, StackState, SynthesizedStack
 from toolkit.templates.refinement import RefinedDiff, RefinedState, Refinement, Synthesis, decode
 
 WORTH_SAYING_S = 1.0
+HOOKS = "its `hooks` run before a deploy, and may change what is synthesized"
 NOT_RECORDED = "nothing is recorded to compare its templates with"
 CHANGES = "its templates change"
 UNKNOWN = "its templates cannot be known"
@@ -111,7 +115,12 @@ def _questions(answer: DiffResult, ports: Ports) -> list[TemplateQuestion]:
             commits = answer.base.commits
             nothing = "" if commits else NOT_RECORDED
             questions += [TemplateQuestion(job, commits=commits, nothing=nothing) for job in jobs]
-    return questions
+    return [
+        TemplateQuestion(question.job, nothing=HOOKS)
+        if rules.targets[question.job.target].hooks.before
+        else question
+        for question in questions
+    ]
 
 
 def _against_record(
@@ -262,8 +271,29 @@ def _compared(side: _Sides, second: Synthesis | None) -> Refinement:
     for before in side.before:
         again = None if second is None else second.stacks
         comparisons += compare(before.stacks, side.after.stacks, again)
-    examined = examine(comparisons, side.after.stacks)
-    return Refinement(_state(comparisons), examined, _unsure(comparisons))
+    return Refinement(
+        _state(comparisons),
+        examine(comparisons, side.after.stacks),
+        _unsure(comparisons),
+        _code_owners(comparisons, side.after.stacks),
+    )
+
+
+def _code_owners(
+    comparisons: Sequence[StackComparison], stacks: Sequence[SynthesizedStack]
+) -> tuple[Resource, ...] | None:
+    """Whose code is all that differs; None where more does, or nothing is known by name."""
+    by_id = {stack.id: stack for stack in stacks}
+    every: dict[Resource, None] = {}
+    for comparison in comparisons:
+        if comparison.state is StackState.UNCHANGED:
+            continue
+        stack = by_id.get(comparison.id)
+        owners = None if stack is None else code_owners(comparison, stack)
+        if owners is None:
+            return None
+        every |= dict.fromkeys(owners)
+    return tuple(every) or None
 
 
 def _unsure(comparisons: Sequence[StackComparison]) -> str:
@@ -293,7 +323,11 @@ def _merged(several: Sequence[Refinement]) -> Refinement:
     state = next(state for state in order if any(part.state is state for part in several))
     stacks = tuple(chain.from_iterable(part.stacks for part in several))
     why = next((part.why for part in several if part.state is state and part.why), "")
-    return Refinement(state, stacks, why)
+    changed = [part.code for part in several if part.state is RefinedState.CHANGED]
+    code = None
+    if state is RefinedState.CHANGED and None not in changed:
+        code = tuple(dict.fromkeys(chain.from_iterable(owners or () for owners in changed)))
+    return Refinement(state, stacks, why, code)
 
 
 # --- the plan
@@ -342,7 +376,34 @@ def with_refinements(answer: DiffResult, refinements: Mapping[str, Refinement]) 
         states=states_of(rules, plan, graph, doubtful | unknown),
     )
     added = {name: _without_rule(answer, name, graph) for name in changed.added}
-    return RefinedDiff(result, refinements, changed.dropped, added)
+    narrower = {
+        name: commands
+        for name, part in refinements.items()
+        if part.code and (commands := _commands(part.code, answer))
+    }
+    return RefinedDiff(result, refinements, changed.dropped, added, narrower)
+
+
+def _commands(code: Sequence[Resource], answer: DiffResult) -> tuple[NextCommand, ...]:
+    """The commands that deploy just this code, as far as there are targets for all of it; none if
+    one has none.
+    """
+    variables = variables_of(find_environment(answer.environment, answer.rules))
+    commands: dict[NextCommand, None] = {}
+    for resource in code:
+        owners = [
+            target
+            for target in answer.rules.targets.values()
+            if any(
+                resource.meets(replace(own, name=fill(own.name, variables), part=None))
+                for own in targets.kind(target.kind).writes(target.settings)
+            )
+        ]
+        command = deploy_command(owners[0]) if len(owners) == 1 else None
+        if command is None:
+            return ()
+        commands[command] = None
+    return tuple(commands)
 
 
 def _called(

@@ -66,7 +66,7 @@ NAMES = {
         "replaced: a stack waits for an update in progress"
     ),
     "ministack.services.cloudformation.provisioners._RESOURCE_HANDLERS[AWS::Lambda::Function]": (
-        "replaced: a stack does not take the name of a function that is there"
+        "replaced: a stack does not take the name of a function that exists"
     ),
     # load balancers
     "ministack.services.alb._lbs": "the load balancers",

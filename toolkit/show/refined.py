@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from toolkit.advice import Advice
 from toolkit.formats.words import count
 from toolkit.model import DiffResult
 from toolkit.show import templates
-from toolkit.show.advice import advice_lines, sentence
+from toolkit.show.advice import advice_lines, sentence, shown_command
 from toolkit.show.text import duration, listing, wrapped
 from toolkit.templates.refinement import RefinedDiff, RefinedState, Refinement
 
@@ -66,6 +67,9 @@ def _target(
     for stack in refinement.stacks:
         for text in templates.stack_lines(stack, width - 4, verbose):
             yield f"    {text}".rstrip()
+    if name in refined.narrower:
+        told: Advice = ("only code differs; to deploy just that:", *refined.narrower[name])
+        yield from advice_lines(told, answer.same, width, "    ")
     yield from _missing_rule(name, refined, answer, width)
 
 
@@ -86,6 +90,10 @@ def document(refined: RefinedDiff) -> dict[str, Any]:
         "seconds": round(refined.seconds, 1),
         "dropped": list(refined.dropped),
         "added": {name: list(paths) for name, paths in refined.added.items()},
+        "narrower": {
+            name: [shown_command(command, refined.result.same) for command in commands]
+            for name, commands in refined.narrower.items()
+        },
         "targets": {
             name: {
                 "state": refinement.state,

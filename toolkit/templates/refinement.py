@@ -6,8 +6,8 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
-from toolkit.advice import Advice
-from toolkit.model import DiffResult
+from toolkit.advice import Advice, NextCommand
+from toolkit.model import DiffResult, Resource
 from toolkit.templates.model import ExaminedStack, SynthesizedStack
 
 
@@ -43,12 +43,14 @@ class RefinedState(StrEnum):
 
 class Refinement(Struct, frozen=True):
     """What templates say of a target: its stacks in all its locations. `why` says why nothing is
-    known, or nothing was compared.
+    known, or nothing was compared. `code` are the functions and services whose code is all that
+    differs, None where more does, or they are not known by name.
     """
 
     state: RefinedState
     stacks: tuple[ExaminedStack, ...] = ()
     why: Advice = ""
+    code: tuple[Resource, ...] | None = None
 
 
 class RefinedDiff(Struct, frozen=True):
@@ -62,6 +64,8 @@ class RefinedDiff(Struct, frozen=True):
     refinements: Mapping[str, Refinement]
     dropped: tuple[str, ...] = ()
     added: Mapping[str, tuple[str, ...]] = {}
+    narrower: Mapping[str, tuple[NextCommand, ...]] = {}
+    """Of targets that differ in nothing but code, the commands that deploy just that."""
     seconds: float = 0.0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from toolkit.advice import advice_parts
 from toolkit.errors import (
     FileProblem,
     NoTemplate,
@@ -14,7 +15,7 @@ from toolkit.errors import (
     StateDamaged,
 )
 from toolkit.operations import Job
-from toolkit.ports import cdk, files
+from toolkit.ports import cdk, cdk_packages, files, stale_packages
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import Report
 from toolkit.targets.stack import kept_stacks, packaging, sources
@@ -158,6 +159,10 @@ def _app(job: Job, ports: Ports) -> cdk.CdkApp | Synthesis:
 
 
 def _of_app(app: cdk.CdkApp, ports: Ports, log: cdk.SynthLog, again: bool) -> Synthesis:
+    stale = "" if ports.fresh else stale_packages.stale(app.root, app.folder)
+    if stale:
+        install = advice_parts(cdk_packages.install(app.root, app.folder))
+        return Synthesis(unknown=(f"{stale}; to install it:", *install))
     try:
         return Synthesis(stacks_of(cdk.synthesized(app, ports.cache, log, again)))
     except (FileProblem, ProgramFailed, Refused, StateDamaged) as problem:
