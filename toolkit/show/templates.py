@@ -8,7 +8,7 @@ from typing import Any
 
 from toolkit.formats.words import count
 from toolkit.show.style import Role, marked
-from toolkit.show.text import line, quote, shortened, wrapped
+from toolkit.show.text import clipped, line, quote, shortened, wrapped
 from toolkit.templates.consequences import REVISIONS
 from toolkit.templates.model import (
     Change,
@@ -29,6 +29,10 @@ MOST_RESOURCES, MOST_VALUES = 30, 5
 
 _SIGNS = {Change.ADDED: "+", Change.REMOVED: "-", Change.CHANGED: "~", Change.RENAMED: ">"}
 _ORDER = (Change.REMOVED, Change.RENAMED, Change.CHANGED, Change.ADDED)
+LONGEST_NAME = 36
+"""The most characters of a name or type: two of them and their marks fit into a line."""
+NEW, REMOVED = " (new)", " (removed)"
+
 _HASH = re.compile(r"[0-9a-f]{64}")
 _STATES = {
     StackState.ADDED: "new",
@@ -53,14 +57,12 @@ def _lines(stacks: Sequence[ExaminedStack], width: int, verbose: bool) -> Iterat
         else:
             yield from stack_lines(stack, width, verbose)
     if same:
-        names = ", ".join(quote(stack.id) for stack in same)
+        names = ", ".join(_clipped(stack.id) for stack in same)
         yield from wrapped(f"Unchanged: {names}", width)
     undeployed = [stack for stack in same if stack.undeployed]
     if undeployed:
-        names = sorted(
-            {name.rpartition("/")[2] for stack in undeployed for name in stack.undeployed}
-        )
-        what = " and ".join(map(quote, names))
+        parts = {name.rpartition("/")[2] for stack in undeployed for name in stack.undeployed}
+        what = " and ".join(map(_clipped, sorted(parts)))
         told = f"Only {what} differs in {count(len(undeployed), 'stack')}: nothing is deployed."
         yield from wrapped(told, width)
 
@@ -68,7 +70,7 @@ def _lines(stacks: Sequence[ExaminedStack], width: int, verbose: bool) -> Iterat
 def stack_lines(stack: ExaminedStack, width: int = WIDTH, verbose: bool = False) -> Iterator[str]:
     """One stack: its state, what is lost and what is let in, then all that differs."""
     comparison = stack.comparison
-    yield from wrapped(f"{quote(comparison.id)}: {_state(comparison)}", width)
+    yield from wrapped(f"{_clipped(comparison.id)}: {_state(comparison)}", width)
     for why in comparison.why:
         yield from wrapped(f"  because {line(why)}", width, "    ")
     yield from _dangers(stack, width)
@@ -86,7 +88,7 @@ def stack_lines(stack: ExaminedStack, width: int = WIDTH, verbose: bool = False)
     seen = {difference.logical_id for difference in resources}
     for name, prediction in stack.predictions.items():
         if name not in seen and prediction.replacement is not Replacement.NEVER:
-            told = f"  ~ {_name('', name)}  {quote(prediction.type)}  {_replacement(prediction)}"
+            told = f"  ~ {_name('', name)}  {_clipped(prediction.type)}  {_replacement(prediction)}"
             yield from wrapped(told, width, "      ")
     parts = list(_parts(comparison))
     for part in parts if verbose else parts[:MOST_RESOURCES]:
@@ -108,22 +110,28 @@ def _dangers(stack: ExaminedStack, width: int) -> Iterator[str]:
 def _state(comparison: StackComparison) -> str:
     words = _STATES[comparison.state]
     place = ", ".join(
-        quote(place) for place in (comparison.account, comparison.region) if place is not None
+        _clipped(place) for place in (comparison.account, comparison.region) if place is not None
     )
-    name = f" as {quote(comparison.name)}" if comparison.name != comparison.id else ""
+    name = f" as {_clipped(comparison.name)}" if comparison.name != comparison.id else ""
     return f"{words}{name}{f' ({place})' if place else ''}"
 
 
 def _code_names(comparison: StackComparison) -> list[str]:
     """The functions and containers with other code: `Api`, `Web.app`."""
     return [
-        _name(code.label, code.logical_id) + (f".{quote(code.container)}" if code.container else "")
+        _name(code.label, code.logical_id)
+        + (f".{_clipped(code.container)}" if code.container else "")
         for code in comparison.code
     ]
 
 
 def _name(label: str, logical_id: str) -> str:
-    return quote(_HASH.sub(lambda match: f"{match[0][:12]}…", label or logical_id))
+    return _clipped(_HASH.sub(lambda match: f"{match[0][:12]}…", label or logical_id))
+
+
+def _clipped(name: str) -> str:
+    """A foreign name, so short that a line has room for more."""
+    return clipped(quote(name), LONGEST_NAME)
 
 
 def _rank(stack: ExaminedStack, difference: ResourceDifference) -> tuple[int, int]:
@@ -138,7 +146,7 @@ def _resource(
 ) -> Iterator[str]:
     """A resource in one line if it fits, else with a line for each of its values."""
     head = f"  {_SIGNS[difference.change]} {_name(difference.label, difference.logical_id)}"
-    head += f"  {quote(difference.type)}"
+    head += f"  {_clipped(difference.type)}"
     notes = _notes(stack, difference)
     values = [_value(value) for value in difference.values]
     if len(values) == 1 and len(f"{head}  {values[0]}  {notes}".rstrip()) <= width:
@@ -158,9 +166,12 @@ def _below(value: str, width: int) -> Iterator[str]:
         yield f"      {value}"
         return
     was, arrow, now = value.partition(" -> ")
-    yield f"      {shortened(was, width - 6)}"
     if arrow:
+        yield f"      {shortened(was, width - 6)}"
         yield f"        -> {shortened(now, width - 11)}"
+        return
+    end = next((end for end in (NEW, REMOVED) if value.endswith(end)), "")
+    yield f"      {shortened(value.removesuffix(end), width - 6 - len(end))}{end}"
 
 
 def _notes(stack: ExaminedStack, difference: ResourceDifference) -> str:
@@ -168,9 +179,9 @@ def _notes(stack: ExaminedStack, difference: ResourceDifference) -> str:
         return "a new revision" if difference.change is not Change.ADDED else ""
     notes = []
     if difference.previous_type:
-        notes.append(f"was {quote(difference.previous_type)}")
+        notes.append(f"was {_clipped(difference.previous_type)}")
     if difference.change is Change.RENAMED:
-        old = quote(difference.previous_id.rpartition("/")[2])
+        old = _clipped(difference.previous_id.rpartition("/")[2])
         notes.append(f"renamed from {old}: the old one is deleted")
     prediction = stack.predictions.get(difference.logical_id)
     if prediction is not None and prediction.replacement is not Replacement.NEVER:
@@ -190,11 +201,11 @@ def _replacement(prediction: Prediction) -> str:
 
 def _value(value: ValueDifference) -> str:
     steps = value.path[1:] if value.path[:1] == ("Properties",) else value.path
-    place = quote(".".join(map(str, steps))) if steps else ""
+    place = _clipped(".".join(map(str, steps))) if steps else ""
     if value.before is None:
-        told = f"{quote(value.after or '')} (new)"
+        told = f"{quote(value.after or '')}{NEW}"
     elif value.after is None:
-        told = f"{quote(value.before)} (removed)"
+        told = f"{quote(value.before)}{REMOVED}"
     else:
         told = f"{quote(value.before)} -> {quote(value.after)}"
     return f"{place}: {told}" if place else told

@@ -70,6 +70,7 @@ _INGRESS = {"AWS::EC2::SecurityGroup": "SecurityGroupIngress", "AWS::EC2::Securi
 _EVERYBODY = ("0.0.0.0/0", "::/0")
 
 _PUBLIC = frozenset(("AWS::S3::Bucket", "AWS::RDS::DBInstance"))
+_BLOCK = "PublicAccessBlockConfiguration"
 _BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
 _CLOSED = ("Private", "BucketOwner", "LogDelivery", "AwsExecRead")
 """The beginnings of the access controls of a bucket that let nobody else in."""
@@ -110,7 +111,8 @@ def broadening(kind: str, touched: tuple[str, ...], new: bool, before: Any, afte
 def _publicity(kind: str, before: Any, after: Any) -> str:
     """Why this lets the public in where it could not come in before."""
     was, now = _openings(kind, before), _openings(kind, after)
-    if now - was:
+    blocks = [as_mapping(each).get(_BLOCK) is not None for each in (before, after)]
+    if now - was or blocks == [True, False]:  # CloudFormation takes the block away
         return "may be public"
     return ""
 
@@ -124,9 +126,9 @@ def _openings(kind: str, properties: Any) -> set[str]:
     opened = set[str]()
     if not str(known.get("AccessControl", "Private")).startswith(_CLOSED):
         opened.add("AccessControl")
-    block = known.get("PublicAccessBlockConfiguration")
+    block = known.get(_BLOCK)
     for name in _BLOCKS:
-        # S3 blocks by default what nothing is said of; only CloudFormation's taking it away opens
+        # of a bucket without a block S3 makes its own
         if block is not None and str(as_mapping(block).get(name, False)).lower() != "true":
             opened.add(name)
     return opened

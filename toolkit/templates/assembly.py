@@ -290,15 +290,15 @@ class _Nesting:
         for name, undeployed in clean.undeployed.items():
             self.undeployed[prefix + name] = undeployed
         self.labels |= {prefix + name: label for name, label in clean.labels.items()}
-        inner: dict[str, str] = {}
         for name, key in _nested_hashes(clean.template, self._files):
             place = f"{prefix}{name}"
             nested = self.template(self._files[key], f"{place}/", (*outer, path))
             self.templates[place] = nested
-            self.digests[key] = inner[key] = canonical_digest(nested)
-        if not inner:
+            self.digests[key] = canonical_digest(nested)
+        if not self.digests:
             return clean.template
-        template: dict[str, Any] = replaced(clean.template, _substitutions(inner))
+        # old synthesis hands the names of a template on through all those around it
+        template: dict[str, Any] = replaced(clean.template, _substitutions(self.digests))
         return template
 
 

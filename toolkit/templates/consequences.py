@@ -1,17 +1,16 @@
 """What cannot be undone, or lets somebody do more: shown apart from all else that differs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from toolkit.formats.documents import as_mapping
 from toolkit.templates.access import broadening
-from toolkit.templates.differences import scope_of
+from toolkit.templates.differences import local_id, scope_of, templates_of
 from toolkit.templates.model import (
     Broadening,
     Change,
     ExaminedStack,
     Loss,
-    Part,
     Prediction,
     Replacement,
     ResourceDifference,
@@ -19,7 +18,8 @@ from toolkit.templates.model import (
     StackState,
     SynthesizedStack,
 )
-from toolkit.templates.replacement import predict
+from toolkit.templates.references import references
+from toolkit.templates.replacement import UNCERTAIN_PARTS, predict
 
 HOLDS_DATA = frozenset(
     (
@@ -87,35 +87,86 @@ it belongs to a cluster.
 """
 
 
-def losses(comparison: StackComparison, predictions: Mapping[str, Prediction]) -> tuple[Loss, ...]:
+def losses(
+    comparison: StackComparison,
+    predictions: Mapping[str, Prediction],
+    after: SynthesizedStack | None = None,
+) -> tuple[Loss, ...]:
     """The resources with data in them that are deleted or replaced, or may be; those whose policy
-    keeps the data, too. `predictions` are those of the comparison (replacement.py).
+    keeps the data, too. `predictions` are those of the comparison (replacement.py); with `after`,
+    the newer stack, also those whose condition may have another value.
 
     None of a stack that the app no longer has: a deploy leaves it as it is.
     """
     if comparison.state is StackState.REMOVED:
         return ()
-    conditions = {part.name for part in comparison.parts if part.part is Part.CONDITION}
+    conditions = _uncertain_conditions(comparison, after)
     seen = {difference.logical_id for difference in comparison.resources}
     found = [_loss(difference, predictions, conditions) for difference in comparison.resources]
-    found += [
-        Loss(name, prediction.type, *_replaced(prediction.replacement))
-        for name, prediction in predictions.items()
-        if name not in seen
-        and prediction.type in HOLDS_DATA
-        and prediction.replacement is not Replacement.NEVER
-    ]
-    return tuple(loss for loss in found if loss is not None)
+    others: dict[str, Loss] = {}
+    for name, resource in _data_resources(after):
+        if name not in seen and _under(name, resource) & conditions:
+            kind = str(resource.get("Type"))
+            kept = _kept(kind, resource, "DeletionPolicy")
+            others[name] = Loss(name, kind, _MAY_VANISH, kept, certain=False)
+    for name, prediction in predictions.items():
+        is_kept = prediction.replacement is Replacement.NEVER
+        if name not in seen and prediction.type in HOLDS_DATA and not is_kept:
+            cause, certain = _replaced(prediction.replacement)
+            others[name] = Loss(name, prediction.type, cause, certain=certain)
+    return (*(loss for loss in found if loss is not None), *others.values())
 
 
-def _replaced(word: Replacement) -> tuple[str, str, bool]:
+_MAY_VANISH = "may be deleted: its condition changes"
+
+
+def _data_resources(stack: SynthesizedStack | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for prefix, template in templates_of(stack) if stack else ():
+        for name, resource in as_mapping(template.get("Resources")).items():
+            if as_mapping(resource).get("Type") in HOLDS_DATA:
+                yield f"{prefix}{name}", resource
+
+
+def _uncertain_conditions(
+    comparison: StackComparison, after: SynthesizedStack | None
+) -> frozenset[tuple[str, str]]:
+    """The conditions that may have another value, by the nested stacks around them: those that
+    differ, and those that refer to what does.
+    """
+    names = {
+        (scope_of(part.name), local_id(part.name))
+        for part in comparison.parts
+        if part.part in UNCERTAIN_PARTS
+    }
+    grew = after is not None
+    while grew and after is not None:
+        more = {
+            (prefix.rstrip("/"), name)
+            for prefix, template in templates_of(after)
+            for name, condition in as_mapping(template.get("Conditions")).items()
+            if any((prefix.rstrip("/"), other) in names for other, _ in references(condition))
+        }
+        grew = not more <= names
+        names |= more
+    return frozenset(names)
+
+
+def _under(name: str, *sides: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """The conditions under which a resource is made."""
+    return {(scope_of(name), str(side["Condition"])) for side in sides if side.get("Condition")}
+
+
+def _replaced(word: Replacement) -> tuple[str, bool]:
+    """What to call it, and whether it is certain."""
     if word is Replacement.ALWAYS:
-        return "replaced", "", True
-    return "may be replaced", "", False
+        return "replaced", True
+    return "may be replaced", False
 
 
 def _loss(
-    difference: ResourceDifference, predictions: Mapping[str, Prediction], conditions: set[str]
+    difference: ResourceDifference,
+    predictions: Mapping[str, Prediction],
+    conditions: frozenset[tuple[str, str]],
 ) -> Loss | None:
     kind = difference.previous_type or difference.type
     if kind not in HOLDS_DATA:
@@ -129,9 +180,9 @@ def _loss(
     elif difference.change is not Change.CHANGED:
         return None
     elif word is not Replacement.NEVER:
-        cause, _, certain = _replaced(word)
+        cause, certain = _replaced(word)
     elif _may_vanish(difference, conditions):
-        cause, certain, policy = "may be deleted: its condition changes", False, "DeletionPolicy"
+        cause, certain, policy = _MAY_VANISH, False, "DeletionPolicy"
     else:
         return None
     kept = _kept(kind, difference.old, policy)
@@ -140,11 +191,10 @@ def _loss(
     return Loss(name, kind, cause, kept, certain, difference.label)
 
 
-def _may_vanish(difference: ResourceDifference, conditions: set[str]) -> bool:
+def _may_vanish(difference: ResourceDifference, conditions: frozenset[tuple[str, str]]) -> bool:
     """Whether a resource may be deleted because the condition under which it is made changes."""
     old, new = difference.old.get("Condition"), difference.new.get("Condition")
-    scope = scope_of(difference.logical_id)
-    names = {f"{scope}/{name}" if scope else str(name) for name in (old, new) if name}
+    names = _under(difference.logical_id, difference.old, difference.new)
     return new is not None and (old != new or bool(names & conditions))
 
 
@@ -187,10 +237,14 @@ def examine(
     for comparison in comparisons:
         identity = comparison.id, comparison.name, comparison.account, comparison.region
         words = (change_sets or {}).get(comparison.id)
-        predictions = predict(comparison, stacks.get(identity), words)
+        stack = stacks.get(identity)
+        predictions = predict(comparison, stack, words)
         examined.append(
             ExaminedStack(
-                comparison, predictions, losses(comparison, predictions), broadenings(comparison)
+                comparison,
+                predictions,
+                losses(comparison, predictions, stack),
+                broadenings(comparison),
             )
         )
     return tuple(examined)

@@ -50,7 +50,8 @@ _NO_UPDATE = frozenset(
     )
 )
 """What of a resource never replaces it by itself."""
-_UNCERTAIN = (Part.PARAMETER, Part.VALUE, Part.CONDITION, Part.MAPPING)
+UNCERTAIN_PARTS = (Part.PARAMETER, Part.VALUE, Part.CONDITION, Part.MAPPING)
+"""The parts to which resources refer: where they differ, so may what refers to them."""
 
 Words = tuple[Replacement | None, Replacement | None]
 """What cfn-lint and the CDK say, None for what one does not know."""
@@ -262,7 +263,7 @@ def _uncertain_names(
         if prediction.replacement is not Replacement.NEVER or is_custom:
             yield scope_of(name), local_id(name)
     for part in comparison.parts:
-        if part.part in _UNCERTAIN:
+        if part.part in UNCERTAIN_PARTS:
             yield scope_of(part.name), local_id(part.name)
     for difference in comparison.resources:
         if difference.type == NESTED and difference.change is Change.CHANGED:
