@@ -29,7 +29,7 @@ COLOURS = {
     "magenta": "#c792ea",
     "cyan": "#5cc5c9",
 }
-RUNNING = re.compile(r"[-\\|/] ([\w:@.-]+)  \d")
+RUNNING = re.compile(r"[-\\|/] ([\w:@.-]+) +(?:\[[#-]+\] +)?\d")
 """A row of a step that is in progress."""
 ABSOLUTE = re.compile(r"(?:^|\s)/\w")
 """A path of this machine."""
@@ -186,16 +186,9 @@ def deploy_in_progress() -> list[Row]:
 
 
 def steps_in_progress(rows: Sequence[Row]) -> set[str]:
-    """The steps that have a row. None where one of them has just ended: its row stays until the
-    rows are drawn again.
-    """
-    texts = [plain(row) for row in rows]
-    matches = [RUNNING.match(text) for text in texts]
-    steps = {match[1] for match in matches if match is not None}
-    for step in steps:
-        if any(text.startswith(f"{step}: ") for text in texts):
-            return set()
-    return steps
+    """The steps that have a row."""
+    matches = [RUNNING.match(plain(row)) for row in rows]
+    return {match[1] for match in matches if match is not None}
 
 
 def main(folder: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from tests.cli.test_deploy_errors import Deploys, shop
 from tests.support.run import ROOT
-from toolkit.cli import progress
+from toolkit.cli.deploy_options import Detail
+from toolkit.cli.progress import PlainProgress, ScreenProgress, listener
 from toolkit.operations import Outcome
 from toolkit.show import run as show
 
@@ -88,23 +89,6 @@ def test_progress_that_has_a_bug_changes_no_deploy_and_is_told(
     assert done.err.splitlines()[-1] == "note: a bug in toolkit: progress is missing (KeyError)"
 
 
-def test_a_step_that_has_not_begun_says_what_it_waits_for() -> None:
-    waiting = {"web": ["network", "data"], "jobs": list[str](), "x" * 90: ["web"]}
-    lines = progress.waiting_lines(waiting, 60, 9)
-    assert lines[:2] == [
-        "  web  waits for network, data",
-        "  jobs  waits for another step to end (--parallel)",
-    ]
-    assert len(lines[2]) <= 60
-
-
-@pytest.mark.parametrize("most", [3, 1, 0, -5])
-def test_the_steps_that_wait_fit_the_screen(most: int) -> None:
-    lines = progress.waiting_lines({f"step{number}": ["a"] for number in range(9)}, 80, most)
-    assert len(lines) == max(most, 1)
-    assert lines[-1] == f"  {9 - len(lines) + 1} more steps waiting"
-
-
 WAITING = """
 from time import sleep
 
@@ -146,3 +130,55 @@ def test_a_terminal_shows_the_steps_that_wait_until_they_begin() -> None:
         child.expect(pexpect.EOF)
     finally:
         child.close(force=True)
+
+
+ENDED = """
+from time import sleep
+
+from toolkit.cli import progress
+from toolkit.model import Version
+from toolkit.operations import Job, Location, Outcome, Verdict
+from toolkit.run.events import Events, Notice, StepBegan, StepEnded
+
+progress.REFRESHES = 0.001  # nothing is drawn but with what is said
+version, place = Version("v1", "c1", "f1"), Location("dev")
+events = Events((progress.ScreenProgress(several=True),))
+for name in ("data", "web"):
+    events.publish(StepBegan(Job(name, name, "stack", "deploy", place, None, version, "r", "t")))
+events.publish(Notice("toolkit", "both run"))
+events.publish(StepEnded(Outcome("data", "data", Verdict.SUCCEEDED)))
+events.publish(Notice("toolkit", "over"))
+input()
+events.close()
+"""
+
+
+def test_no_row_of_a_step_stands_below_the_line_that_tells_its_end() -> None:
+    child = pexpect.spawn(
+        sys.executable,
+        ["-c", ENDED],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        dimensions=(24, 80),
+        encoding="utf-8",
+        timeout=30,
+    )
+    try:
+        child.expect_exact("data: done")
+        assert "data" in str(child.before)
+        child.expect_exact("over")
+        below = str(child.before)
+        assert "web" in below
+        assert "data" not in below
+        child.send("\r")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close(force=True)
+
+
+def test_a_terminal_that_moves_no_cursor_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(listener(["web"], Detail.PHASES, several=True), PlainProgress)
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(listener(["web"], Detail.PHASES, several=True), ScreenProgress)
+    assert isinstance(listener(["web"], Detail.STREAM, several=True), PlainProgress)

@@ -3,6 +3,7 @@ they do: the help of the first three loads nothing of it.
 """
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import click
@@ -15,6 +16,19 @@ from toolkit.formats.durations import seconds
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PARALLEL = 8
+
+
+class Detail(StrEnum):
+    """How much of a run is told while it goes on."""
+
+    LEAST = "least"
+    """Only what has to be seen: how a step ended, the answer says."""
+    PHASES = "phases"
+    """What each step does; the whole log of one that has failed."""
+    LOGS = "logs"
+    """The log of each step, whole, once it has ended."""
+    STREAM = "stream"
+    """Each line of a log as it comes."""
 
 
 class DeployOptions(Struct, frozen=True):
@@ -40,8 +54,18 @@ class DeployOptions(Struct, frozen=True):
     no_hooks: bool = False
     only_build: bool = False
     skip_build: bool = False
+    stream: bool = False
     message: str | None = None
     """Why, in the person's words, in one line; None where nobody said."""
+
+    @property
+    def detail(self) -> Detail:
+        """How much of a run is told while it goes on."""
+        if self.quiet:
+            return Detail.LEAST
+        if self.stream:
+            return Detail.STREAM
+        return Detail.LOGS if self.verbose else Detail.PHASES
 
 
 def message_option(command: Command) -> Command:
@@ -132,6 +156,9 @@ def _with_run_options(command: Command, environment: Callable[[Command], Command
             options.as_json,
             options.quiet,
             options.verbose,
+            click.option(
+                "--stream", is_flag=True, help="Print the lines of the steps' logs as they come."
+            ),
             options.color,
         )
     ):
@@ -160,6 +187,8 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
             fields[name] = arguments.pop(name, False)
     if fields["only_build"] and fields["skip_build"]:
         raise UsageError("--only-build and --skip-build cannot be combined", "leave one out")
+    if fields["stream"] and fields["quiet"]:
+        raise UsageError("--stream and --quiet cannot be combined", "leave one out")
     return DeployOptions(**fields)
 
 

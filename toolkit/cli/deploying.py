@@ -447,9 +447,10 @@ class Control:
     None as long as it has not begun.
     """
 
-    def __init__(self, command: str, common: DeployOptions, several: bool) -> None:
+    def __init__(self, command: str, common: DeployOptions, jobs: Sequence[Job]) -> None:
         self._command, self._common = command, common
-        self._progress = progress.listener(several, common.quiet, common.verbose)
+        several = sum(not job.undoes for job in jobs) > 1
+        self._progress = progress.listener([job.step for job in jobs], common.detail, several)
         self.events = Events((self._progress,))
         self.stop = Stop()
         self._asking = Lock()
@@ -561,7 +562,7 @@ def terminal(command: str, common: DeployOptions, jobs: tuple[Job, ...]) -> Iter
     """While a run goes on inside, its progress is shown, and signals ask it to stop. Then its end
     is told.
     """
-    control = Control(command, common, sum(not job.undoes for job in jobs) > 1)
+    control = Control(command, common, jobs)
     # Signals are handled until the last word is written: one that came during it would be taken
     # for one before the run, and the exit code would say that nothing has begun.
     with signals.handled(control.stop, control.say_stopping, control.say_left):

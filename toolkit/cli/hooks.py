@@ -19,7 +19,8 @@ def run(
     """Run them. The exit code where a signal has ended them, None where they all went well. Raises
     ProgramFailed, Refused.
     """
-    events = Events((progress.listener(True, common.quiet, common.verbose),))
+    steps = [hook.step for hook in hooks]
+    events = Events((progress.listener(steps, common.detail, several=True),))
     stop = Stop()
     request = HookRun(run, rules, ports, events, stop, common.parallel, redactor())
 
