@@ -257,6 +257,31 @@ GOOD = tuple(verdict for verdict in Verdict if verdict.is_good)
 """The verdicts after which the target is live as it was wanted."""
 
 
+class TimedResource(Struct, frozen=True):
+    """One thing that a step has changed, its type, and how long that took, in seconds."""
+
+    name: str
+    type: str
+    took_s: float
+
+
+class ArtifactSize(Struct, frozen=True):
+    """How large what a step has put live is, in bytes where it lies (an image: compressed), and
+    what was live before. None is unknown, never nothing. `what` is for people: `image`.
+    """
+
+    what: str
+    bytes: int | None
+    before: int | None
+
+    @property
+    def growth(self) -> int | None:
+        """How much larger it has become, in bytes; None where either is unknown."""
+        if self.bytes is None or self.before is None:
+            return None
+        return self.bytes - self.before
+
+
 class Observation(Struct, frozen=True):
     """What the cloud says about a step.
 
@@ -265,7 +290,8 @@ class Observation(Struct, frozen=True):
     are the last lines of what failed. `doomed`: it cannot succeed any more although the cloud still
     tries. `sure`: absent is final, there is no need to look again later. `lines` are new since the
     last observation; `mark` is what the next one needs to know of this one. `untouched`: what is
-    unhealthy was so before, whatever was deployed.
+    unhealthy was so before, whatever was deployed. `slowest` are the few things in it that took
+    longest, `size` how large what was deployed is, None where that means nothing.
     """
 
     state: StepState
@@ -281,6 +307,8 @@ class Observation(Struct, frozen=True):
     live: LiveVersion | None = None
     mark: Any = None
     untouched: bool = False
+    slowest: tuple[TimedResource, ...] = ()
+    size: ArtifactSize | None = None
 
 
 class Outcome(Struct, frozen=True):
@@ -288,6 +316,7 @@ class Outcome(Struct, frozen=True):
     `took_s` is in seconds.
 
     `untouched`: what is unhealthy ran like that before this run, so there is nothing to undo.
+    `slowest` and `size` are those of the last look (`Observation`).
     """
 
     step: str
@@ -302,6 +331,8 @@ class Outcome(Struct, frozen=True):
     open: bool = False
     live: LiveVersion | None = None
     untouched: bool = False
+    slowest: tuple[TimedResource, ...] = ()
+    size: ArtifactSize | None = None
 
     @property
     def has_to_give_way(self) -> bool:

@@ -3,8 +3,17 @@
 from msgspec.structs import replace
 
 from toolkit.model import Version
-from toolkit.operations import Job, JobAction, Location, Outcome, PlannedCall, Preview, Verdict
-from toolkit.show.run import calls, dry_run, intention, open_steps
+from toolkit.operations import (
+    ArtifactSize,
+    Job,
+    JobAction,
+    Location,
+    Outcome,
+    PlannedCall,
+    Preview,
+    Verdict,
+)
+from toolkit.show.run import calls, dry_run, intention, open_steps, size_words
 
 JOB = Job(
     "app",
@@ -60,3 +69,17 @@ def test_a_step_that_has_nothing_to_do_shares_no_call() -> None:
     second = replace(JOB, step="worker", target="worker")
     previews = {"app": Preview((push,)), "worker": Preview((push,), unchanged=True)}
     assert "  ecr:PutImage image=web:1" in dry_run((JOB, second), previews, 80).splitlines()
+
+
+def test_a_size_that_is_unknown_is_no_zero() -> None:
+    words = [
+        size_words(ArtifactSize("image", *sizes))
+        for sizes in ((None, None), (None, 5), (142_000_000, None), (5_000, 5_000), (1_500, 3_000))
+    ]
+    assert words == [
+        "image: its size is unknown",
+        "image: its size is unknown",
+        "image: 142.0 MB; the size before is unknown",
+        "image: 5.0 kB, as large as before",
+        "image: 1.5 kB, -1.5 kB",
+    ]

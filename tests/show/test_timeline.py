@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.model import Version
-from toolkit.operations import Job, JobAction, Location, Span
-from toolkit.show.timeline import critical_path, timeline
+from toolkit.operations import Job, JobAction, Location, Outcome, Span, TimedResource, Verdict
+from toolkit.show.timeline import critical_path, slowest_resources, timeline
 
 
 def job(step: str, *needs: str) -> Job:
@@ -83,3 +83,23 @@ def test_the_chain_follows_needs_and_bars_stay_in_their_columns(
     assert all("#" in line for line in bars)
     if width >= 40:
         assert all(len(line) <= width for line in lines)
+
+
+def test_the_slowest_resources_of_each_stack_are_told_where_they_took_seconds() -> None:
+    slow = (
+        TimedResource("Database", "AWS::RDS::DBInstance", 312.4),
+        TimedResource("Nest/Queue", "AWS::SQS::Queue", 4.0),
+    )
+    quick = (TimedResource("Queue", "AWS::SQS::Queue", 4.9),)
+    outcomes = [
+        Outcome("net", "net", Verdict.SUCCEEDED, slowest=slow),
+        Outcome("api", "api", Verdict.FAILED, slowest=quick),
+        Outcome("app", "app", Verdict.SUCCEEDED),
+    ]
+    assert slowest_resources(outcomes, 80) == [
+        "Slowest in net:",
+        "   5m12s  Database  AWS::RDS::DBInstance",
+        "      4s  Nest/Queue  AWS::SQS::Queue",
+    ]
+    assert slowest_resources(outcomes, 30)[1] == "   5m12s  Database..."
+    assert slowest_resources(outcomes[1:], 80) == []

@@ -1184,3 +1184,15 @@ def test_a_rollback_that_dies_is_gone_on_with(stage: FunctionStage) -> None:
     stage.applied(job, report)
     assert stage.look(report, job).verdict == "succeeded"
     assert stage.endpoint.calls.applied(MOVE) == 1
+
+
+def test_the_size_of_the_package_is_told_with_its_growth(stage: FunctionStage) -> None:
+    first = stage.deployed().size
+    assert first is not None
+    assert (first.what, first.growth, first.before) == ("package", None, None)
+    stage.write("much longer than before, and so the package is larger, too")
+    second = stage.deployed(stage.another(2)).size
+    assert second is not None
+    assert second.before == first.bytes
+    assert second.growth is not None
+    assert second.growth > 0

@@ -45,10 +45,13 @@ def test_an_image_is_built_first_and_can_be_built_alone(
     done = toolkit(repo.path, *DEPLOY, "--skip-build")
     assert [step["step"] for step in done.json["steps"]] == ["mail"]
     assert (done.code, function.aliases["live"]["FunctionVersion"]) == (0, "2")
+    assert done.json["steps"][0]["size"]["growth"] is None  # what ran before is in no repository
     repo.commit("second", {"mail/index.py": "x = 2\n"})
     both = toolkit(repo.path, *DEPLOY)
     assert [step["step"] for step in both.json["steps"]] == ["mail:build", "mail"]
     assert function.aliases["live"]["FunctionVersion"] == "3"
+    size = both.json["steps"][1]["size"]
+    assert (size["what"], size["bytes"] > 100, size["growth"] is not None) == ("image", True, True)
     assert aws_endpoint.calls.applied("registry:PutManifest") == 2
 
 

@@ -15,7 +15,7 @@ from tests.support.moment import at_one_moment
 from tests.support.report import Crash, Report, lines
 from tests.support.stacks import Stacks, parameter, queue, template
 from toolkit.errors import CloudError, NotAllowed, Refused, Throttled, Unreachable
-from toolkit.operations import Finding
+from toolkit.operations import Finding, Observation, StepState
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.show.advice import sentence
@@ -1068,3 +1068,43 @@ def test_a_look_is_quick(stacks: Stacks, aws_endpoint: Endpoint) -> None:
     stacks.observe(job, report, before)
     assert time.monotonic() - began < 3
     assert aws_endpoint.calls.names() == ["cloudformation:DescribeStackEvents"]
+
+
+# --- what took longest
+
+
+def slowest(stacks: Stacks, endpoint: Endpoint) -> list[tuple[str, str, float]]:
+    """What a deploy says took longest, where seven seconds go by between two looks."""
+    endpoint.clock.stop()
+    job = stacks.job()
+    report, looks = stacks.apply(job), [Observation(StepState.RUNNING)]
+    while looks[-1].state == StepState.RUNNING:
+        endpoint.clock.advance(7)
+        looks.append(stacks.observe(job, report, looks[-1]))
+        assert len(looks) < 100
+    return [(each.name, each.type, each.took_s) for each in looks[-1].slowest]
+
+
+def test_the_five_slowest_resources_are_told(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    cloud = aws_endpoint.cloudformation
+    changes = [cloud.change(f"Queue{number}", "AWS::SQS::Queue", "Add") for number in range(6)]
+    cloud.next_change_set("complete", changes)
+    cloud.next("success", looks=1)
+    assert slowest(stacks, aws_endpoint) == [
+        (f"Queue{number}", "AWS::SQS::Queue", 7.0) for number in range(5)
+    ]
+
+
+def test_resources_that_take_no_time_are_not_slow(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    assert slowest(stacks, aws_endpoint) == []
+
+
+def test_a_nested_stack_is_slow_by_what_is_in_it(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    cloud = aws_endpoint.cloudformation
+    nested = cloud.change("Nest", "AWS::CloudFormation::Stack", "Add")
+    cloud.next_change_set("complete", [cloud.change("Queue", "AWS::SQS::Queue", "Add"), nested])
+    cloud.next("rollback", failing="Nest", nested="Broker", reason="quota exceeded", looks=1)
+    assert slowest(stacks, aws_endpoint) == [
+        ("Nest/Broker", "AWS::ECS::Service", 7.0),
+        ("Queue", "AWS::SQS::Queue", 7.0),
+    ]

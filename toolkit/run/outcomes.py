@@ -55,6 +55,8 @@ def observed(job: Job, observation: Observation, first_cause: str) -> Outcome:
         observation.outputs,
         live=observation.live,
         untouched=observation.untouched,
+        slowest=observation.slowest,
+        size=observation.size,
     )
 
 

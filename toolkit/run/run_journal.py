@@ -93,7 +93,7 @@ class StoredRunJournal:
         self._ledgers[job.step].put(
             replace(
                 entry,
-                detail={**live.detail, **entry.detail},
+                detail={**live.detail, **entry.detail, **_size_details(outcome)},
                 unsure=not good and not gave_way,
                 deployed=live.deployed,
                 tried=tried,
@@ -129,3 +129,15 @@ class StoredRunJournal:
 def _version_of(job: Job) -> LiveVersion:
     version = job.version
     return LiveVersion(version.name, version.commit, version.fingerprint, settings=version.settings)
+
+
+def _size_details(outcome: Outcome) -> dict[str, str]:
+    """How large what is live now is, and by how much it has grown, in bytes."""
+    size = outcome.size
+    if size is None or outcome.verdict not in GOOD:
+        return {}
+    facts = {"size": size.bytes, "growth": size.growth}
+    return {
+        f"{size.what} {name}": "unknown" if value is None else str(value)
+        for name, value in facts.items()
+    }

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from toolkit.advice import Advice, NextCommand, SameOptions
-from toolkit.formats.words import count
+from toolkit.formats.words import count, size
 from toolkit.model import AWS
 from toolkit.operations import (
     GOOD,
+    ArtifactSize,
     Job,
     JobAction,
     LiveVersion,
@@ -23,7 +24,7 @@ from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
 from toolkit.show.style import Role, marked, plain
 from toolkit.show.table import room, table
 from toolkit.show.text import duration, line, shortened, wrapped
-from toolkit.show.timeline import critical_path, timeline
+from toolkit.show.timeline import critical_path, slowest_resources, timeline
 
 WIDTH = 80
 WORDS: dict[str, str] = {
@@ -352,7 +353,16 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
         yield from bars
         if bars:
             yield ""
+    slowest = slowest_resources(result.outcomes, width)
+    yield from slowest
+    if slowest:
+        yield ""
+    used = {need for job in jobs.values() for need in job.needs}
     for outcome in result.outcomes:
+        is_told = jobs[outcome.step].is_build and outcome.step in used  # by the step that uses it
+        if outcome.size is not None and outcome.verdict.is_good and not is_told:
+            name = f"{line(outcome.step)}: " if several else ""
+            yield f"{name}{size_words(outcome.size)}"
         same = result.same.get(outcome.step, NO_OPTIONS)
         yield from _detail(outcome, jobs[outcome.step], several, same, width)
     for environment, budget_s in result.over.items():
@@ -361,6 +371,19 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
         yield from wrapped(f"{words}, {duration(budget_s)}", width)
     anywhere = next(iter(result.same.values()), NO_OPTIONS)
     yield from advice_lines(_summary(result, jobs), anywhere, width, "")
+
+
+def size_words(artifact: ArtifactSize) -> str:
+    """`image 142.0 MB, +12.0 MB`: how large it is, and how much larger than what was live."""
+    if artifact.bytes is None:
+        return f"{artifact.what}: its size is unknown"
+    text, growth = f"{artifact.what}: {size(artifact.bytes)}", artifact.growth
+    if growth is None:
+        return f"{text}; the size before is unknown"
+    if growth == 0:
+        return f"{text}, as large as before"
+    sign = "+" if growth > 0 else "-"
+    return f"{text}, {sign}{size(abs(growth))}"
 
 
 def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str, str]:
@@ -471,7 +494,19 @@ def _step(outcome: Outcome, job: Job, result: RunResult) -> dict[str, Any]:
         "outputs": dict(outcome.outputs),
         "log": list(outcome.log),
         "live": None if outcome.live is None else live_document(outcome.live),
+        "size": _size_document(outcome.size),
+        "slowest": [
+            {"name": resource.name, "type": resource.type, "took_s": resource.took_s}
+            for resource in outcome.slowest
+        ],
     }
+
+
+def _size_document(artifact: ArtifactSize | None) -> dict[str, Any] | None:
+    """The size of what was put live, null where it is unknown."""
+    if artifact is None:
+        return None
+    return {"what": artifact.what, "bytes": artifact.bytes, "growth": artifact.growth}
 
 
 def live_document(live: LiveVersion) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from toolkit.operations import Job, Span
+from toolkit.operations import Job, Outcome, Span
 from toolkit.show.text import duration, line, shortened, wrapped
 
 LEAST_S = 10.0
 """A run that took less than this, in seconds, needs no timeline."""
 SHORT_S = 0.5
 """A step that took less than this, in seconds, is not in it."""
+SLOW_S = 5.0
+"""After how many seconds of its slowest resource a step's resources are shown."""
 NARROWEST = 10
 """The fewest columns of a bar."""
 
@@ -36,6 +38,20 @@ def timeline(
     parts = [f"{line(step)} ({duration(round(spans[step].took_s))})" for step in chain]
     text += ", then ".join(parts)
     return ["When each step ran:", *lines, *wrapped(f"{text}.", width)]
+
+
+def slowest_resources(outcomes: Sequence[Outcome], width: int) -> list[str]:
+    """What took longest in the steps that are made of several things, such as stacks."""
+    lines: list[str] = []
+    for outcome in outcomes:
+        if not outcome.slowest or outcome.slowest[0].took_s < SLOW_S:
+            continue
+        lines.append(f"Slowest in {line(outcome.step)}:")
+        for resource in outcome.slowest:
+            took = duration(round(resource.took_s))
+            text = f"  {took:>6}  {line(resource.name)}  {line(resource.type)}"
+            lines.append(shortened(text, width))
+    return lines
 
 
 def critical_path(jobs: Sequence[Job], spans: Mapping[str, Span]) -> list[str]:

@@ -89,14 +89,14 @@ class Ecr:
             self.repositories[name].immutable = immutable
         return self.repositories[name]
 
-    def image(self, repository: str, *tags: str, content: str = "") -> Image:
+    def image(self, repository: str, *tags: str, content: str = "", size: int = 1000) -> Image:
         """An image that was pushed before, with a manifest of its own; the same content has the
-        same digest.
+        same digest. `size` is that of its layer.
         """
         data = (content or tags[0]).encode()
         layer = {
             "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
-            "size": 1000,
+            "size": size,
             "digest": digest_of(data),
         }
         config = {

@@ -46,6 +46,8 @@ class Code:
     """What stands for all of its configuration."""
     more: dict[str, Any] = field(default_factory=dict)
     """Members of the answer about it, in place of the usual ones."""
+    size: int = 0
+    """Bytes of its package; 0 of an image."""
 
 
 @dataclass
@@ -96,7 +98,7 @@ class Lambda:
         function = self.functions[name]
         number = str(len(function.versions) + 1)
         created = Code(number, function.latest.sha256, self._revision(), description)
-        created.settings = function.latest.settings
+        created.settings, created.size = function.latest.settings, function.latest.size
         function.versions[number] = created
         return created
 
@@ -239,11 +241,12 @@ class Lambda:
         self._refuse_outdated(params, latest.revision)
         if "ZipFile" in params:
             latest.sha256 = digest_of(bytes(params["ZipFile"]))
+            latest.size = len(params["ZipFile"])
         elif "ImageUri" in params:
             latest.sha256 = str(params["ImageUri"]).rpartition("sha256:")[2]
         else:
             stored = self._endpoint.s3.buckets[params["S3Bucket"]].objects[params["S3Key"]]
-            latest.sha256 = digest_of(stored.body)
+            latest.sha256, latest.size = digest_of(stored.body), len(stored.body)
         latest.revision = self._revision()
         latest.after = function.outcomes.pop(0) if function.outcomes else Outcome()
         latest.update, latest.looks = "InProgress", latest.after.looks
@@ -357,6 +360,7 @@ class Lambda:
             "Version": code.version,
             "Description": code.description,
             "CodeSha256": code.sha256,
+            "CodeSize": code.size,
             "RevisionId": code.revision,
             "State": code.state,
             "LastUpdateStatus": code.update,

@@ -252,15 +252,16 @@ class StackScript:
         back = "UPDATE_ROLLBACK_IN_PROGRESS" if verb == "UPDATE" else "ROLLBACK_IN_PROGRESS"
         why = f"The following resource(s) failed to {verb.lower()}: [{course.nested}]. "
 
+        def inner(status: str, reason: str = "") -> None:
+            name = course.nested
+            cloud.changed(child, name, "AWS::ECS::Service", status, reason, name.lower())
+
+        def begin() -> None:
+            cloud.changed(stack, logical, STACK, f"{verb}_IN_PROGRESS", "", child.arn)
+            inner(f"{verb}_IN_PROGRESS")
+
         def fail() -> None:
-            cloud.changed(
-                child,
-                course.nested,
-                "AWS::ECS::Service",
-                f"{verb}_FAILED",
-                course.reason,
-                course.nested.lower(),
-            )
+            inner(f"{verb}_FAILED", course.reason)
             StackScript(cloud, child).becomes(back, why)
             words = (
                 f"Embedded stack {child.arn} was not successfully {word}. Currently in {back} with"
@@ -268,10 +269,7 @@ class StackScript:
             )
             cloud.changed(stack, logical, STACK, f"{verb}_FAILED", words, child.arn)
 
-        return [
-            lambda: cloud.changed(stack, logical, STACK, f"{verb}_IN_PROGRESS", "", child.arn),
-            fail,
-        ]
+        return [begin, fail]
 
     def _success(
         self, verb: str, course: Course, done: Callable[[], None]

@@ -25,7 +25,7 @@ from toolkit.artifacts.images.evaluate import (
 )
 from toolkit.artifacts.images.layers import GZIP, LayerFile, write
 from toolkit.artifacts.images.tree import FromContext, ImageNode, ImageTree, Layer
-from toolkit.artifacts.images.types import BUILT_IN, BuildLog, Pushed, Recipe, pushed, size
+from toolkit.artifacts.images.types import BUILT_IN, BuildLog, Pushed, Recipe, pushed
 from toolkit.errors import FileProblem, Refused, TagTaken
 from toolkit.formats import dockerignore
 from toolkit.formats.build_stages import (
@@ -38,6 +38,7 @@ from toolkit.formats.build_stages import (
     stages,
 )
 from toolkit.formats.dockerfile import Dockerfile, parse, refuse_heredocs
+from toolkit.formats.words import size
 from toolkit.ports import files
 from toolkit.ports.registry import MANIFEST, RegistryClient, connected, digest_of, tag_taken
 from toolkit.ports.registry_address import RegistryAddress

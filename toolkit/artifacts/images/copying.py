@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
-from toolkit.artifacts.images.types import BuildLog, Pushed, pushed, size
+from toolkit.artifacts.images.types import BuildLog, Pushed, pushed
 from toolkit.errors import FileProblem, Missing, Refused
+from toolkit.formats.words import size
 from toolkit.ports import disk
 from toolkit.ports.registry import (
     IMAGES,

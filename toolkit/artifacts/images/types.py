@@ -68,11 +68,3 @@ class Builder(Protocol):
 def pushed(registry: RegistryAddress, digest: str) -> Pushed:
     """The image of this digest in its registry."""
     return Pushed(digest, f"{registry.host}/{registry.repository}@{digest}")
-
-
-def size(count: int) -> str:
-    """Bytes in words."""
-    for unit, least in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= least:
-            return f"{count / least:.1f} {unit}"
-    return f"{count} bytes"

@@ -195,8 +195,30 @@ def _image_id(image: str) -> dict[str, str]:
 
 
 def _conditions(aws: Aws, name: RepositoryName, images: Sequence[str]) -> dict[str, str]:
-    """ECR refuses the whole call if one image is missing: then each half is read by itself.
-    (BatchGetImage would do better, but counts as a pull.)
+    conditions = {}
+    for details in _details(aws, name, images):
+        for key in (details["imageDigest"], *details.get("imageTags", ())):
+            conditions[key] = str(details.get("imageStatus") or "ACTIVE")
+    return conditions
+
+
+def sizes(aws: Aws, name: RepositoryName, digests: Sequence[str]) -> dict[str, int]:
+    """Digest -> the bytes that an image has in its repository, compressed; without those that are
+    not there, or whose size ECR does not say. Raises CloudError, Missing.
+    """
+    distinct = list(dict.fromkeys(digests))
+    return {
+        str(details["imageDigest"]): int(details["imageSizeInBytes"])
+        for details in _details(aws, name, distinct)
+        if details.get("imageSizeInBytes")
+    }
+
+
+def _details(aws: Aws, name: RepositoryName, images: Sequence[str]) -> list[dict[str, Any]]:
+    """What ECR says of these images, without those that are missing.
+
+    It refuses the whole call if one of them is: then each half is read by itself. (BatchGetImage
+    would do better, but counts as a pull.)
     """
     ids = [_image_id(image) for image in images]
     try:
@@ -206,13 +228,9 @@ def _conditions(aws: Aws, name: RepositoryName, images: Sequence[str]) -> dict[s
             raise _missing(aws, name, problem) from None
         half = len(images) // 2
         if not half:
-            return {}
-        return {**_conditions(aws, name, images[:half]), **_conditions(aws, name, images[half:])}
-    conditions = {}
-    for details in part(answer, "imageDetails", "ecr:DescribeImages"):
-        for key in (details["imageDigest"], *details.get("imageTags", ())):
-            conditions[key] = str(details.get("imageStatus") or "ACTIVE")
-    return conditions
+            return []
+        return [*_details(aws, name, images[:half]), *_details(aws, name, images[half:])]
+    return list(part(answer, "imageDetails", "ecr:DescribeImages"))
 
 
 def login(aws: Aws) -> tuple[str, str]:

@@ -74,6 +74,8 @@ class Function(Struct, frozen=True):
     """A digest of all that says how the code runs: equal for two versions that differ in code
     alone. Empty where Lambda could not read all of it.
     """
+    code_size: int = 0
+    """Bytes of its package; 0 of an image, and where Lambda does not say."""
 
 
 class PublishedVersion(Struct, frozen=True):
@@ -250,6 +252,7 @@ def _function(name: str, answer: Mapping[str, Any]) -> Function:
         bool(answer.get("Layers")),
         _log_group(answer),
         _configuration(answer),
+        code_size=int(answer.get("CodeSize") or 0),
     )
 
 

@@ -28,6 +28,7 @@ from toolkit.targets.app.preview import (
     updated_containers,
 )
 from toolkit.targets.app.settings import AppSettings
+from toolkit.targets.app.sizes import keep_sizes
 from toolkit.targets.app.state import (
     ROLLBACK,
     CurrentState,
@@ -89,6 +90,8 @@ def apply(job: Job, ports: Ports, report: Report) -> None:
     # Kept before the service is moved: a crash in between is told from one before by it.
     report.keep(task_definition=arn)
     _move_service(job, aws, arn, report)
+    if job.action != ROLLBACK:
+        keep_sizes(job, ports, state, digest, report)
 
 
 def _decide(job: Job, aws: Aws, state: CurrentState, digest: str) -> Decision:

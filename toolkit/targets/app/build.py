@@ -13,6 +13,7 @@ from toolkit.ports.ports import Ports
 from toolkit.targets import image_builds
 from toolkit.targets.app.image import build_recipe
 from toolkit.targets.app.preview import checked_state, create_calls, push_call
+from toolkit.targets.app.sizes import keep_sizes, kept_size
 from toolkit.targets.app.state import CurrentState, registry_client, requested_image
 from toolkit.targets.base import Report
 from toolkit.targets.image_builds import ImageBuild, ImagePlace
@@ -24,7 +25,9 @@ def build(job: Job, ports: Ports, report: Report) -> None:
     state = checked_state(job, ports)
     if state.absent or job.options.create:
         state = ensure_repository(job, ports, state, report)
-    report.keep(digest=image_digest(job, ports, state, report))
+    digest = image_digest(job, ports, state, report)
+    report.keep(digest=digest)
+    keep_sizes(job, ports, state, digest, report)
 
 
 def built(
@@ -43,7 +46,8 @@ def built(
         digest = checked_state(job, ports).digest
     if digest is None:
         return Observation(StepState.ABSENT)
-    return Observation(StepState.DONE, outputs={"image": f"{name.name}@{digest}"})
+    outputs = {"image": f"{name.name}@{digest}"}
+    return Observation(StepState.DONE, outputs=outputs, size=kept_size(receipt))
 
 
 def image_digest(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:

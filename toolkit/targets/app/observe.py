@@ -18,7 +18,14 @@ from toolkit.targets.app import failures, rollout, task_logs
 from toolkit.targets.app.failures import Failure, FailureSort
 from toolkit.targets.app.rollout import DeploymentKey, Reading, RolloutState
 from toolkit.targets.app.settings import AppSettings, health_outputs
-from toolkit.targets.app.state import check_deployable, live_version, own_deployment_arn, started_at
+from toolkit.targets.app.sizes import kept_size
+from toolkit.targets.app.state import (
+    ROLLBACK,
+    check_deployable,
+    live_version,
+    own_deployment_arn,
+    started_at,
+)
 
 Shape = Mapping[str, Any]
 SURE_S = 10
@@ -615,6 +622,8 @@ def _done(look: ServiceLook, phase: str) -> Observation:
         outputs=health_outputs(look.settings),
         mark=replace(look.mark, done=True),
     )
+    if look.job.action != ROLLBACK and not look.receipt.get("attached"):
+        done = replace(done, size=kept_size(look.receipt))
     if definition is None:
         return done
     runs = live_version(definition, look.settings, mine)

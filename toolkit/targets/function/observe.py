@@ -13,7 +13,9 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.functions import Alias
 from toolkit.ports.ports import Ports
 from toolkit.targets.function import marks
+from toolkit.targets.function.sizes import code_size
 from toolkit.targets.function.state import (
+    ROLLBACK,
     alias_marks,
     failure_of,
     is_busy,
@@ -76,11 +78,15 @@ def _moved(job: Job, receipt: Receipt, aws: Aws, alias: Alias) -> Observation:
     elif is_busy(version):
         return Observation(StepState.RUNNING, phase=f"version {alias.version} is being created")
     else:
+        size = None
+        if job.action != ROLLBACK:
+            size = code_size(job, receipt, aws, version)
         return Observation(
             StepState.DONE,
             Verdict.SUCCEEDED,
             f"alias {alias.name} leads to version {alias.version}",
             live=live_version(name, alias, version),
+            size=size,
         )
     return Observation(StepState.FAILED, Verdict.FAILED, cause=cause, next=_ask_aws(job))
 

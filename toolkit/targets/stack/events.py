@@ -2,7 +2,7 @@
 cause.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.operations import TimedResource
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 
@@ -18,6 +19,8 @@ MOST = 3000
 """How many events are searched for the beginning of an operation: its own can be a few for each of
 500 resources.
 """
+SLOWEST, LEAST_S = 5, 1.0
+"""How many resources of a stack are told, and after how many seconds one is slow."""
 SLACK = timedelta(seconds=5)
 """A nested stack's first event may bear an earlier time than the event of its parent that tells of
 it.
@@ -60,6 +63,9 @@ class StackMark(Struct, frozen=True):
     inner: Mapping[str, "StackMark"] = {}
     """Nested stack's id -> its own mark."""
     stale: int = 0
+    since: Mapping[str, datetime] = {}
+    times: Mapping[str, tuple[str, float]] = {}
+    name: str = ""
 
 
 def mark_since(when: object) -> StackMark:
@@ -97,7 +103,7 @@ def read_events(
             lines.append(line)
     inner = dict(now.inner)
     for nested in nested_stacks(new_events, stack_id, token):
-        inner.setdefault(nested[0], StackMark(began=nested[1] - SLACK))
+        inner.setdefault(nested.id, StackMark(began=nested.began - SLACK, name=nested.name))
     for nested_id, nested_mark in sorted(inner.items()):
         inner[nested_id], more = _read_nested(aws, nested_id, nested_mark)
         lines += more
@@ -184,6 +190,7 @@ def _with_event(
         return replace(
             fresh, status=status, reason=_reason(event) or mark.reason, cause=cause, began=began
         ), event_line(event)
+    mark = _with_time(mark, name, event)
     busy = tuple(resource for resource in mark.busy if resource != name)
     if status.endswith("_IN_PROGRESS"):
         return replace(mark, busy=(*busy, name), done=mark.done - {name}), event_line(event)
@@ -195,12 +202,58 @@ def _with_event(
     ), event_line(event)
 
 
+def _with_time(mark: StackMark, name: str, event: Mapping[str, Any]) -> StackMark:
+    """When the change of a resource began, or for how long it went on. One whose begin was not seen
+    has no time.
+    """
+    since, when = dict(mark.since), event["Timestamp"]
+    if str(event.get("ResourceStatus", "")).endswith("_IN_PROGRESS"):
+        since.setdefault(name, when)
+        return replace(mark, since=since)
+    began = since.pop(name, None)
+    if began is None:
+        return mark
+    before_s = mark.times.get(name, ("", 0.0))[1]
+    time = str(event.get("ResourceType")), before_s + (when - began).total_seconds()
+    return replace(mark, since=since, times={**mark.times, name: time})
+
+
+def slowest(mark: StackMark) -> tuple[TimedResource, ...]:
+    """The resources whose changes took longest, the slowest first; none that took no time worth a
+    word. A nested stack's own time is that of the resources in it.
+    """
+    resources = [each for each in _timed(mark, "") if each.took_s >= LEAST_S]
+    resources.sort(key=lambda resource: (-resource.took_s, resource.name))
+    return tuple(resources[:SLOWEST])
+
+
+def _timed(mark: StackMark, within: str) -> Iterator[TimedResource]:
+    nested = {inner.name for inner in mark.inner.values() if inner.times}
+    for name, (kind, took_s) in mark.times.items():
+        if name not in nested:
+            yield TimedResource(f"{within}{name}", kind, round(took_s, 1))
+    for inner in mark.inner.values():
+        yield from _timed(inner, f"{within}{inner.name}/")
+
+
+class NestedStack(Struct, frozen=True):
+    """A nested stack that events tell of: its id, since when, and its name in its parent."""
+
+    id: str
+    began: datetime
+    name: str
+
+
 def nested_stacks(
     events: Iterable[Mapping[str, Any]], stack_id: str, token: str | None
-) -> list[tuple[str, datetime]]:
-    """Nested stacks that events tell of, and since when."""
+) -> list[NestedStack]:
+    """Nested stacks that events tell of."""
     return [
-        (str(event["PhysicalResourceId"]), event["Timestamp"])
+        NestedStack(
+            str(event["PhysicalResourceId"]),
+            event["Timestamp"],
+            str(event.get("LogicalResourceId", "")),
+        )
         for event in events
         if event.get("ResourceType") == STACK
         and str(event.get("PhysicalResourceId") or "").startswith("arn:")

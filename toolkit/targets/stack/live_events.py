@@ -71,10 +71,10 @@ class StackLogs:
         for event in new:
             when = event["Timestamp"].astimezone(UTC)
             self._waiting.append(LogEvent(when, stack.source, event_line(event)))
-        for nested_id, began in nested_stacks(new, stack.id, None):
-            if nested_id not in self._stacks and len(self._stacks) < NESTED_MOST:
-                nested = _FollowedStack(nested_id, nested_id.split("/")[1], began - SLACK)
-                self._stacks[nested_id] = nested
+        for inner in nested_stacks(new, stack.id, None):
+            if inner.id not in self._stacks and len(self._stacks) < NESTED_MOST:
+                nested = _FollowedStack(inner.id, inner.id.split("/")[1], inner.began - SLACK)
+                self._stacks[inner.id] = nested
                 self._turn.append(nested)
         if is_own(newest, stack.id) and newest.get("ResourceStatus") == "DELETE_COMPLETE":
             stack.id = ""  # another one may be created under its name

@@ -108,6 +108,7 @@ def observe(
         remedies.fix_for(cause, command),
         lines=lines,
         mark=mark,
+        slowest=events.slowest(mark),
     )
 
 
@@ -192,6 +193,7 @@ def _succeeded(
         outputs=shown,
         live=now,
         mark=mark,
+        slowest=events.slowest(mark),
     )
 
 
