@@ -566,3 +566,17 @@ def _outputs(aws: Aws, stack: str, word: str) -> dict[str, str] | None:
         if outputs.get("Word") == word and result["StackStatus"].endswith("_COMPLETE")
         else None
     )
+
+
+def test_an_image_is_as_large_as_its_layers_as_in_aws(cloud: Cloud, aws: Aws) -> None:
+    digest = cloud.emulator.push("app", "v1", serving("one"))
+    for image in ({"imageDigest": digest}, {"imageTag": "v1"}):
+        answer = aws.read("ecr", "describe_images", repositoryName="app", imageIds=[image])
+        [details] = answer["imageDetails"]
+        manifest = json.loads(
+            aws.read("ecr", "batch_get_image", repositoryName="app", imageIds=[image])["images"][0][
+                "imageManifest"
+            ]
+        )
+        parts = [*manifest["layers"], manifest["config"]]
+        assert details["imageSizeInBytes"] == sum(part["size"] for part in parts) > 0

@@ -315,7 +315,7 @@ def test_a_call_that_is_refused_is_not_made_again(stage: AppStage) -> None:
     assert stage.endpoint.calls.count("ecs:UpdateService") == 1
 
 
-WORDS = 6
+WORDS = 7
 """How many intents and facts a deploy without a build writes down."""
 
 

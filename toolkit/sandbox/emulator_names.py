@@ -52,8 +52,8 @@ NAMES = {
     "ministack.services.ecr._resolve_manifest": "the image that a task runs",
     "ministack.services.ecr._layer_blobs": "its files",
     "ministack.services.ecr._get_authorization_token": "replaced: the password names the account",
-    "ministack.services.ecr._describe_images": "replaced: a missing image is an error, as in AWS",
-    "ministack.services.ecr._find_image": "whether an image is there",
+    "ministack.services.ecr._describe_images": "replaced: missing images and sizes are as in AWS",
+    "ministack.services.ecr._find_image": "whether an image is there, and its manifest",
     "ministack.services.ecr._repositories": "whether a repository is there",
     # functions
     "ministack.services.lambda_svc._functions": "which there are; weights, the code's digest",

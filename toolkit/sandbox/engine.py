@@ -919,8 +919,8 @@ def _replace_provisional(handler: dict[str, Any]) -> None:
 
 
 def correct_registry(port: int, secret: str) -> None:
-    """Put the registry on the loopback, name the account in its password, and make a missing image
-    an error, as in AWS.
+    """Put the registry on the loopback, name the account in its password, make a missing image an
+    error, and an image as large as its layers, as in AWS.
     """
     from ministack.core.responses import error_response_json, get_account_id, get_region
     from ministack.services import ecr
@@ -948,7 +948,21 @@ def correct_registry(port: int, secret: str) -> None:
                     f" name '{name}'"
                 )
                 return error_response_json("ImageNotFoundException", message, 400)
-        return plain_images(data)
+        status, headers, body = plain_images(data)
+        answer = json.loads(body)
+        for details in answer.get("imageDetails") or ():
+            details["imageSizeInBytes"] = size_of(name, str(details["imageDigest"]))
+        return status, headers, json.dumps(answer).encode()
+
+    def size_of(name: str, digest: str) -> int:
+        """Bytes of the layers and the configuration; of several images in one, the largest."""
+        record = ecr._find_image(name, {"imageDigest": digest})
+        if record is None:
+            return 0
+        manifest = json.loads(record["imageManifest"])
+        inner = [size_of(name, str(each["digest"])) for each in manifest.get("manifests") or ()]
+        parts = [*(manifest.get("layers") or ()), manifest.get("config") or {}]
+        return max(inner, default=sum(int(part.get("size") or 0) for part in parts))
 
     ecr._get_authorization_token, ecr._describe_images = token, images
 
