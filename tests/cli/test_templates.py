@@ -249,3 +249,17 @@ def test_a_second_replay_runs_nothing(shop: Shop) -> None:
     before = shop.runs
     shop("rules", "replay", "--templates")
     assert shop.runs == before == 2
+
+
+def test_a_submodule_that_has_moved_is_unknown_since_it_is_not_checked_out(
+    shop: Shop, tmp_path: Path
+) -> None:
+    inner = Repo.make(tmp_path / "inner", {"a": "b"}, rules=None)
+    add = ("-c", "protocol.file.allow=always", "submodule", "add", str(inner.path), "lib")
+    shop.repo.git(*add)
+    shop.repo.commit("with a submodule")
+    shop.repo.commit("longer", {"cdk/Jobs.stack.json": json.dumps({"DelaySeconds": 9})})
+    assert shop.refined("HEAD~1") == {"net": "unchanged", "jobs": "changed"}
+    assert shop.refined("HEAD~2") == {"net": "unknown", "jobs": "unknown"}
+    answer = shop("rules", "replay", "--templates", "-n", "2")
+    assert "the submodule lib has changed" in answer.out

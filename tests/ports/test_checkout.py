@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.repo import Repo
-from toolkit.errors import GitError, Refused
+from toolkit.errors import GitError
 from toolkit.ports import package_install
 from toolkit.ports.checkout import Checkout, checkout, installed
 from toolkit.ports.git import Git
@@ -86,15 +86,14 @@ def test_uncommitted_files_are_a_commit_that_the_repository_never_sees(
         repo.git("cat-file", "-e", made)
 
 
-def test_a_submodule_is_refused_since_its_files_would_be_missing(
-    repo: Repo, cache: str, tmp_path: Path
-) -> None:
+def test_the_folder_of_a_submodule_is_empty(repo: Repo, cache: str, tmp_path: Path) -> None:
     inner = Repo.make(tmp_path / "inner", {"a": "b"}, rules=None)
     repo.git("-c", "protocol.file.allow=always", "submodule", "add", str(inner.path), "lib")
     repo.commit("with a submodule")
-    git = Git.open(str(repo.path))
-    with checkout(git, cache, nothing) as held, pytest.raises(Refused, match="lib is a submodule"):
+    with checkout(Git.open(str(repo.path)), cache, nothing) as held:
         held.switch(repo.head, "main")
+        assert os.listdir(os.path.join(held.path, "lib")) == []
+        assert ("lib", f"160000 {inner.head}") in held.tree(repo.head)
 
 
 def test_hooks_and_filters_of_the_repository_are_not_run(

@@ -211,6 +211,10 @@ def _sides(
         places = [i for i, question in enumerate(asked) if commit in question.commits]
         made = commits.at(commit, [asked[i].job for i in places])
         befores |= zip([(commit, i) for i in places], made, strict=True)
+    moved = commits.submodule_between([head, *(commit for commit, _ in befores)])
+    if moved:
+        why = f"the submodule {moved} has changed, and toolkit checks out none"
+        afters = (Synthesis(unknown=why),) * len(asked)
     for i, (question, after) in enumerate(zip(asked, afters, strict=True)):
         before = tuple(befores[commit, i] for commit in question.commits)
         yield _Sides(question, before or (_recorded(question.recorded),), after, head_again)

@@ -4,7 +4,7 @@ packages of its own lock files, and synthesized there. What came of it is kept.
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -18,7 +18,7 @@ from toolkit.operations import Job
 from toolkit.ports import cdk_environment, disk, files, package_install
 from toolkit.ports.cdk import SynthLog
 from toolkit.ports.checkout import Checkout, checkout
-from toolkit.ports.git import Git
+from toolkit.ports.git import GITLINK, Git
 from toolkit.ports.ports import Ports
 from toolkit.templates.model import SynthesizedStack
 from toolkit.templates.refinement import Synthesis, SynthesisSource
@@ -63,6 +63,21 @@ class Commits(Struct, frozen=True):
                 _write(path, answer.stacks)
             answers.append(answer)
         return tuple(answers)
+
+    def submodule_between(self, commits: Collection[str]) -> str:
+        """A submodule that is not the same at all of these commits, empty if there is none. Their
+        folders are empty in the checkout, so that nothing can be said of what is made of them.
+        Raises GitError.
+        """
+        links = [
+            {path: content for path, content in self._tree(commit) if content.startswith(GITLINK)}
+            for commit in dict.fromkeys(commits)
+        ]
+        for several in links[1:]:
+            for path in sorted(links[0].keys() | several.keys()):
+                if links[0].get(path) != several.get(path):
+                    return path
+        return ""
 
     def of_files(self) -> str:
         """A commit of what lies in the working tree: HEAD itself where nothing differs from it.

@@ -47,7 +47,12 @@ def replay_templates(
         if after is None:
             after = commits.at(commit, jobs)
         before = None if parent is None else commits.at(parent, jobs)
-        yield _compared(commit, changes, jobs, before, after, calls)
+        moved = "" if parent is None else commits.submodule_between([commit, parent])
+        shown = after
+        if moved:
+            why = f"the submodule {moved} has changed, and toolkit checks out none"
+            shown = (Synthesis(unknown=why),) * len(jobs)
+        yield _compared(commit, changes, jobs, before, shown, calls)
         after = before
 
 

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from toolkit.errors import GitError, GitMissing, Refused
+from toolkit.errors import GitError, GitMissing
 from toolkit.ports import process
 from toolkit.ports.disk import exclusive
 from toolkit.ports.files import own_cache
-from toolkit.ports.git import ENVIRONMENT, GITLINK, OPTIONS, Git
+from toolkit.ports.git import ENVIRONMENT, OPTIONS, Git
 
 FOLDER = "checkouts"
 PACKAGES = ("node_modules", ".venv")
@@ -52,12 +52,15 @@ class Checkout(Struct, frozen=True):
         return done.out
 
     def tree(self, commit: str) -> list[tuple[str, str]]:
-        """Every file of a commit: its path, and the id of its content. Raises GitError."""
+        """Every file of a commit: its path, and its mode with the id of its content. Raises
+        GitError.
+        """
         entries: list[tuple[str, str]] = []
         for record in self.run("ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
             meta, _, path = record.partition(b"\t")
             if path:
-                entries.append((path.decode("utf-8", "surrogateescape"), meta.decode().split()[2]))
+                mode, _, content = meta.decode().split()
+                entries.append((path.decode("utf-8", "surrogateescape"), f"{mode} {content}"))
         return entries
 
     def commit_of_files(self, root: str, head: str) -> str:
@@ -79,16 +82,10 @@ class Checkout(Struct, frozen=True):
 
     def switch(self, commit: str, branch: str) -> None:
         """Put the files of a commit there, and nothing else, with a branch of that name checked
-        out. Installed packages are set aside before. Raises GitError, Refused.
+        out; the folders of submodules are empty. Installed packages are set aside before. Raises
+        GitError.
         """
         self.set_aside()
-        links = [line for line in self.run("ls-tree", "-r", commit).splitlines() if _is_link(line)]
-        if links:
-            path = links[0].partition(b"\t")[2].decode("utf-8", "replace")
-            raise Refused(
-                f"{path} is a submodule, which toolkit does not check out to synthesize a commit",
-                "compare with what is recorded instead: deploy once",
-            )
         self.run("checkout", "--quiet", "--force", "-B", branch, commit)
         self.run("clean", "-ffdxq")
 
@@ -138,10 +135,6 @@ def installed(folder: str) -> list[str]:
         folders += [os.path.join(current, name) for name in names if name in PACKAGES]
         names[:] = [name for name in names if name not in PACKAGES and name != ".git"]
     return folders
-
-
-def _is_link(line: bytes) -> bool:
-    return line.startswith(GITLINK.encode())
 
 
 @contextmanager
