@@ -79,7 +79,7 @@ def test_a_changed_file_that_changes_no_template_calls_for_nothing(deployed: Sho
     assert deployed.refined() == {"net": "unchanged", "jobs": "unchanged"}
     answer = deployed("diff", "--templates")
     assert deployed.due("--templates") == []
-    assert "net: unchanged, so it is left out" in answer.out
+    assert "jobs, net: unchanged, so left out" in answer.out
     assert "Nothing to deploy" in answer.out
 
 
@@ -116,7 +116,7 @@ def test_an_app_that_fails_is_unknown_so_due(deployed: Shop) -> None:
     deployed.repo.commit("docs", {"cdk/broken": ""})
     answer = deployed("diff", "--templates")
     assert deployed.due("--templates") == ["infra"]
-    assert "unknown, so it is due" in answer.out
+    assert "jobs, net: unknown, so due" in answer.out
     assert "NameError: name 'bucket' is not defined" in answer.out
     document = deployed("diff", "--templates", "--json").json
     assert document["status"] == "unknown"

@@ -8,17 +8,12 @@ from toolkit.formats.words import count
 from toolkit.model import DiffResult
 from toolkit.show import templates
 from toolkit.show.advice import advice_lines, sentence, shown_command
-from toolkit.show.text import duration, listing, wrapped
+from toolkit.show.text import duration, listing, quote, wrapped
+from toolkit.templates.model import StackState
 from toolkit.templates.refinement import RefinedDiff, RefinedState, Refinement
 
 MOST_PATHS = 3
 """How many paths without a rule are named."""
-_ORDER = (
-    RefinedState.UNKNOWN,
-    RefinedState.CHANGED,
-    RefinedState.NOT_COMPARED,
-    RefinedState.UNCHANGED,
-)
 
 
 def lines(refined: RefinedDiff, width: int, verbose: bool) -> Iterator[str]:
@@ -26,12 +21,20 @@ def lines(refined: RefinedDiff, width: int, verbose: bool) -> Iterator[str]:
     no rule called for, is only counted.
     """
     yield from wrapped(_heading(refined), width)
-    quiet = 0
-    for name, refinement in _sorted(refined):
-        if refinement.state is RefinedState.UNCHANGED and name not in refined.dropped:
-            quiet += 1
-            continue
-        yield from _target(name, refinement, refined, width, verbose)
+    yield from _without_answer(refined, RefinedState.UNKNOWN, width)
+    for name, refinement in sorted(refined.refinements.items()):
+        if refinement.state is RefinedState.CHANGED:
+            yield from _changes(name, refinement, refined, width, verbose)
+    yield from _without_answer(refined, RefinedState.NOT_COMPARED, width)
+    same = [
+        name
+        for name, refinement in refined.refinements.items()
+        if refinement.state is RefinedState.UNCHANGED
+    ]
+    if refined.dropped:
+        names = ", ".join(map(quote, refined.dropped))
+        yield from wrapped(f"  {names}: unchanged, so left out", width, "    ")
+    quiet = len(set(same) - set(refined.dropped))
     if quiet:
         yield f"  {count(quiet, 'target')} unchanged"
     yield ""
@@ -43,29 +46,29 @@ def _heading(refined: RefinedDiff) -> str:
     return f"Templates (compared in {duration(round(refined.seconds))}):"
 
 
-def _sorted(refined: RefinedDiff) -> list[tuple[str, Refinement]]:
-    return sorted(
-        refined.refinements.items(), key=lambda item: (_ORDER.index(item[1].state), item[0])
-    )
+def _without_answer(refined: RefinedDiff, state: RefinedState, width: int) -> Iterator[str]:
+    """The targets of which nothing was found out, each reason once."""
+    by_reason: dict[Advice, list[str]] = {}
+    for name, refinement in sorted(refined.refinements.items()):
+        if refinement.state is state:
+            by_reason.setdefault(refinement.why, []).append(name)
+    for why, names in by_reason.items():
+        due = ", so due" if state is RefinedState.UNKNOWN else ""
+        yield from wrapped(f"  {', '.join(map(quote, names))}: {state}{due}", width, "    ")
+        yield from advice_lines(why, refined.result.same, width, "    ")
 
 
-def _target(
+def _changes(
     name: str, refinement: Refinement, refined: RefinedDiff, width: int, verbose: bool
 ) -> Iterator[str]:
     answer = refined.result
-    if refinement.state is RefinedState.UNCHANGED:
-        yield from wrapped(f"  {name}: unchanged, so it is left out", width, "    ")
-        return
-    if refinement.state is not RefinedState.CHANGED:
-        words = f"  {name}: {refinement.state}"
-        if refinement.state is RefinedState.UNKNOWN:
-            words += ", so it is due"
-        yield words
-        yield from advice_lines(refinement.why, answer.same, width, "    ")
-        return
-    yield f"  {name}: changes"
+    yield f"  {quote(name)}: changes"
     for stack in refinement.stacks:
-        for text in templates.stack_lines(stack, width - 4, verbose):
+        texts = list(templates.stack_lines(stack, width - 4, verbose))
+        # Of a target with one stack the heading says nothing new.
+        if len(refinement.stacks) == 1 and stack.comparison.state is StackState.CHANGED:
+            texts = [text.removeprefix("  ") for text in texts[1:]]
+        for text in texts:
             yield f"    {text}".rstrip()
     if name in refined.narrower:
         told: Advice = ("only code differs; to deploy just that:", *refined.narrower[name])
