@@ -20,6 +20,7 @@ from benchmarks import (
     functions,
     growth,
     health,
+    observe,
     others,
     records,
     repository,
@@ -122,6 +123,8 @@ def rows(
     yield from functions.rows(folder / "functions", TOOLKIT)
     yield from health.rows(folder / "health", TOOLKIT)
     yield from sites.rows(folder / "sites", TOOLKIT, rivals)
+    packages = ROOT / ".cache" / "bundlers"
+    yield from observe.rows(folder / "observe", TOOLKIT, packages if packages.exists() else None)
     if history is not None:
         yield from replay(history, history.name)
 

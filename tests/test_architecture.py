@@ -43,6 +43,7 @@ MAY_IMPORT = {
     },
     "templates": {"advice", "model", "errors", "formats"},
     "init": {"advice", "model", "errors", "formats", "impact"},
+    "observed": {"advice", "model", "operations", "errors", "formats", "impact", "init"},
     "record": {"advice", "model", "errors", "exits", "operations", "formats", "ports"},
     "run": {
         "advice",
@@ -87,6 +88,7 @@ MAY_IMPORT = {
         "run",
         "checks",
         "gates",
+        "observed",
     },
     "cli": {
         "advice",
@@ -111,6 +113,7 @@ MAY_IMPORT = {
         "flow",
         "checks",
         "gates",
+        "observed",
         "",
     },
     "__main__": {"cli"},
@@ -120,7 +123,7 @@ MAY_IMPORT = {
 (its version).
 """
 
-PURE = ("formats", "config", "impact", "plan", "templates", "show", "init")
+PURE = ("formats", "config", "impact", "plan", "templates", "show", "init", "observed")
 EFFECTS = {
     "os",
     "sys",

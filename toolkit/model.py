@@ -662,6 +662,8 @@ class LintCode(StrEnum):
     IGNORED_RULE = "ignored-rule"
     OVERLAP = "overlap"
     GENERATED = "generated"
+    EXPIRED_EVIDENCE = "expired-evidence"
+    MISSED_INPUT = "missed-input"
 
 
 class LintFinding(Struct, frozen=True):

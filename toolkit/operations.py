@@ -656,3 +656,122 @@ class Provision(Struct, frozen=True):
     name: str
     detail: Mapping[str, str] = {}
     hosts: tuple[str, ...] = ()
+
+
+class LookupKind(StrEnum):
+    """What a program did with a path. OPENED: for reading. WRITTEN: created, or emptied first, so
+    that all in it is new; APPENDED: opened for writing in any other way. MISSING: it was not there.
+    CHECKED: only whether it is there, and what it is. FOLDER: a folder was created.
+    """
+
+    OPENED = "opened"
+    RAN = "ran"
+    LISTED = "listed"
+    MISSING = "missing"
+    CHECKED = "checked"
+    WRITTEN = "written"
+    APPENDED = "appended"
+    MOVED = "moved"
+    LINKED = "linked"
+    FOLDER = "folder"
+
+
+class Lookup(Struct, frozen=True, gc=False):
+    """One thing that a program did with a path. Paths are absolute, not normalized where the
+    operating system has not said where they lead; bytes that are not UTF-8 are surrogate escapes.
+
+    `path` is where it led, `named` how the program named it, `to` where it was moved or linked to.
+    `began` and `ended` are moments: of two lookups the one that ended earlier came first, and two
+    that overlap came in either order.
+    """
+
+    kind: LookupKind
+    path: str
+    began: int
+    ended: int
+    named: str = ""
+    to: str = ""
+
+
+class ObservedInputs(Struct, frozen=True):
+    """What a command looked up in the repository that was there before it, by class. All paths are
+    relative to the repository's root, sorted.
+
+    `read` are the files that a rule can match: tracked, or about to be; `listed` the folders whose
+    names it read, `missing` the names that it looked for in vain, `checked` the files of which it
+    only asked whether they are there. Rules can see none of the others: `ignored` are files that it
+    read and git ignores, `dependencies` the folders of installed packages, `generated` and
+    `outside` how many files it made itself before it read them, and read elsewhere. `locks` are the
+    files that decide what the dependencies hold, each with its digest. `warm` are caches that it
+    may have read instead of sources; `uses_git`: it read git's own files.
+    """
+
+    read: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    checked: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
+    locks: Mapping[str, str] = {}
+    warm: tuple[str, ...] = ()
+    generated: int = 0
+    outside: int = 0
+    uses_git: bool = False
+
+
+class ObservedCommand(Struct, frozen=True):
+    """A command that was watched: its words, its folder from the repository's root, how it ended (a
+    negative code: by a signal), by which means it was watched, and what it looked up. `hidden` says
+    in words what could not be seen.
+    """
+
+    command: tuple[str, ...]
+    folder: str
+    code: int
+    means: str
+    inputs: ObservedInputs
+    hidden: tuple[str, ...] = ()
+
+
+class InputUse(StrEnum):
+    """How a command used what no rule matches: LOCKED is a lock file that says what the packages
+    hold that it read.
+    """
+
+    READ = "read"
+    LISTED = "listed"
+    MISSING = "missing"
+    LOCKED = "locked"
+
+
+class MissedInput(Struct, frozen=True):
+    """An input whose change would not deploy the target. `path` is what was looked up, `example`
+    the path that would change; `why` and `line` say why no rule calls for the target then, and
+    `pattern` what a rule would have to match (empty: no rule can help). `in_doubt`: the folder was
+    listed, and a new file of another type there may not count.
+    """
+
+    use: InputUse
+    path: str
+    example: str
+    why: str
+    line: int | None = None
+    pattern: str = ""
+    in_doubt: bool = False
+
+
+class ObservedPatterns(Struct, frozen=True):
+    """Patterns for rules.toml: for a rule that exists, with the line of its `paths`, or for a new
+    one (`line` is None).
+    """
+
+    rule: str
+    line: int | None
+    patterns: tuple[str, ...]
+
+
+class EvidenceProblem(Struct, frozen=True):
+    """Why what is recorded of a target's command proves nothing any more, in words."""
+
+    target: str
+    problem: str

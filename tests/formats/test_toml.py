@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from toolkit.formats import toml
 from toolkit.formats.toml import MOST_BYTES, MOST_NESTING, TomlError, TomlLines, parse
 
 REFUSED = {
@@ -380,3 +381,48 @@ def test_any_bytes_are_read_or_refused_with_a_line_that_is_there(data: bytes) ->
         text, line = "", refused.line or 1
     assert not text or text.encode() == data
     assert 1 <= line <= data.count(b"\n") + 1
+
+
+ARRAYS = {
+    "one line": ('a = ["x", "y"] # end\n', 'a = ["x", "y", "n", "m"] # end\n'),
+    "one line, comma": ('a = ["x",]\n', 'a = ["x", "n", "m"]\n'),
+    "empty": ("a = []\n", 'a = ["n", "m"]\n'),
+    "lines": ('a = [\n    "x", # one\n]\n', 'a = [\n    "x", # one\n    "n",\n    "m",\n]\n'),
+    "lines, no comma": (
+        'a = [\n  "x" # one\n  # two\n]\n',
+        'a = [\n  "x", # one\n  # two\n  "n",\n  "m",\n]\n',
+    ),
+    "bracket behind": ('a = ["x",\n     "y"]\n', 'a = ["x",\n     "y",\n     "n",\n     "m"]\n'),
+    "empty lines": ("a = [ # none\n]\n", 'a = [ # none\n  "n",\n  "m",\n]\n'),
+    "brackets in strings": ('a = ["]", "#["]\n', 'a = ["]", "#[", "n", "m"]\n'),
+    "line ends of Windows": (
+        'a = [\r\n  "x",\r\n]\r\n',
+        'a = [\r\n  "x",\r\n  "n",\r\n  "m",\r\n]\r\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_elements_are_added_to_an_array_and_all_else_stays(case: str) -> None:
+    before, after = ARRAYS[case]
+    assert toml.with_elements(before, ("a",), ["n", "m"]) == after
+    inside = f'# one\n[[r]]\nname = "1"\n\n[[r]]\n{before}b = "a = []"\n'
+    assert toml.with_elements(inside, ("r", 1, "a"), ["n", "m"]) == inside.replace(before, after)
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [("a = 1\n", ("a",)), ("b = []\n", ("a",)), ('r = [{ a = ["x"] }]\n', ("r", 0, "a"))],
+)
+def test_what_cannot_be_added_for_sure_is_not(text: str, keys: tuple[str | int, ...]) -> None:
+    assert toml.with_elements(text, keys, ["n"]) is None
+
+
+@pytest.mark.parametrize("value", ["plain", 'quo"te', r"back\slash", r"it's\both", "ü\n\t\0", "🙂"])
+def test_a_string_is_read_as_it_was(value: str) -> None:
+    assert toml.tables(f"a = {toml.string(value)}")["a"] == value
+
+
+def test_a_string_that_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(ValueError, match="not UTF-8"):
+        toml.string("caf\udce9")

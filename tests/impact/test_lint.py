@@ -174,3 +174,10 @@ def test_a_thousand_dead_patterns_beside_a_thousand_files_are_told_in_seconds() 
         == 1000
     )
     assert time.process_time() - start < 5  # it takes 1 s
+
+
+def test_a_pattern_for_a_path_that_is_awaited_is_not_dead() -> None:
+    rules = HEAD + rule("one", '["lib/**", "new.txt", "no.txt"]', 'deploy = ["a"]')
+    rules += rule("two", '["later/**"]', 'deploy = ["b"]')
+    result = lint(book(rules), FILES, ("both",), awaited=("new.txt", "later/x"))
+    assert found(result) == [("dead-pattern", "'no.txt' matches no tracked file")]

@@ -527,3 +527,12 @@ def _working_in(folder: Path) -> list[str]:
             if entry.name.isdigit() and os.readlink(entry / "cwd") == str(folder):
                 result.append((entry / "cmdline").read_text())
     return result
+
+
+def test_what_git_ignores_is_told_of_any_name_there_or_not(repo: Repo) -> None:
+    repo.write({".gitignore": "out/\n.env*\n:(top)x\n[ab].txt\n", "deep/.gitignore": "*.log\n"})
+    git = Git.open(str(repo.path))
+    ignored = ("out/x", ".env.local", "deep/a.log", ":(top)x", "a.txt", "out/caf\udce9\n")
+    others = ("README.md", "a.log", "x", "[ab].txt", "-z", ":!x")
+    assert git.ignored([*ignored, *others]) == set(ignored)
+    assert git.ignored(others) == git.ignored([]) == set()

@@ -54,7 +54,7 @@ COMMANDS = {
     "record": ("toolkit.cli.record", "Show, set or repair the record of what is live."),
     "lock": ("toolkit.cli.lock", "Show or release deploy locks."),
     "explain": ("toolkit.cli.explain", "Explain which rule, pattern and line matches a path."),
-    "rules": ("toolkit.cli.rules", "Check, try out, replay, import and describe rules."),
+    "rules": ("toolkit.cli.rules", "Check, try out, replay, prove, import and describe rules."),
     "sandbox": (
         "toolkit.cli.sandbox",
         "Run an AWS emulator on this machine, to try everything without an AWS account.",

@@ -23,6 +23,10 @@ class RulesGroup(LazyGroup):
             "toolkit.cli.rules_replay",
             "Show what today's rules would have deployed over history.",
         ),
+        "observe": (
+            "toolkit.cli.rules_observe",
+            "Run a build and find the files that it reads and no rule matches.",
+        ),
         "import": ("toolkit.cli.rules_import", "Convert CI path filters into rules."),
         "schema": ("toolkit.cli.rules_schema", "Print the JSON Schema of rules.toml."),
     }
@@ -30,4 +34,4 @@ class RulesGroup(LazyGroup):
 
 @click.group("rules", cls=RulesGroup)
 def rules() -> None:
-    """Check, try out, replay, import and describe rules."""
+    """Check, try out, replay, prove, import and describe rules."""

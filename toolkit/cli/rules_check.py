@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from toolkit import flow
 from toolkit.cli import options, output
 from toolkit.exits import Exit
-from toolkit.flow import checks
+from toolkit.flow import checks, observed_inputs
 from toolkit.flow.build_inputs import target_inputs
+from toolkit.flow.rulebook import own_paths
 from toolkit.impact.lint import INFORMATION, generated_findings, lint
 from toolkit.model import Rules
 from toolkit.ports.git import Git
@@ -41,15 +42,16 @@ def rules_check(
     groups = [name for name, target in loaded.targets.items() if target.members]
     result, serious = None, False
     if git is not None:
-        rules_path = flow.rules_path(loaded, git)
-        result = lint(
-            flow.rule_book(loaded), [path for path in git.files() if path != rules_path], groups
-        )
+        own = own_paths(flow.rules_path(loaded, git))
+        awaited = observed_inputs.awaited(loaded, git)
+        paths = [path for path in git.files() if path not in own]
+        result = lint(flow.rule_book(loaded), paths, groups, awaited)
         if not git.bare:
             inputs = target_inputs(loaded, loaded.environment)
             images = {name for name, target in inputs.items() if target.images}
             findings = generated_findings(flow.rule_book(loaded), _generated(loaded, git), images)
-            result = replace(result, findings=(*result.findings, *findings))
+            evidence = observed_inputs.findings(loaded, git)
+            result = replace(result, findings=(*result.findings, *findings, *evidence))
         codes = {finding.code for finding in result.findings}
         serious = bool(result.unowned or codes.difference(INFORMATION))
     code = Exit.FAILED if strict and serious else Exit.OK

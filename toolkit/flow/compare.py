@@ -22,6 +22,7 @@ from toolkit.flow.rulebook import (
     fallback_targets,
     instructions,
     load_rules,
+    own_paths,
     path_owners,
     read_rules,
     rule_book,
@@ -649,7 +650,7 @@ def _diff_of_paths(request: DiffRequest, changes: Sequence[Change], git: Git | N
     if any(change.path == path for change in changes):
         unknown = f"{rules.file} is among the paths, and its previous content is not known"
     before = FormerRules(
-        paths=frozenset((path,) if path else ()),
+        paths=own_paths(path),
         unknown=unknown,
         notes=() if changes else ("the list of paths is empty",),
     )
@@ -735,7 +736,8 @@ class RulesBefore:
             elif commit in base.commits:
                 is_new = is_new or self._is_missing(commit)
         texts.pop(_with_plain_newlines(self._rules.text.encode()), None)
-        paths = frozenset((self._path, *(location for location, _ in texts.values())))
+        locations = (self._path, *(location for location, _ in texts.values()))
+        paths = frozenset[str]().union(*map(own_paths, locations))
         key = (*texts, paths, is_new)
         former = self._former.get(key)
         if former is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from toolkit.changes import detect
 from toolkit.flow.build_inputs import input_targets
-from toolkit.flow.rulebook import rules_path
+from toolkit.flow.rulebook import own_paths, rules_path
 from toolkit.impact.touch import RuleBook
 from toolkit.model import Replayed, Rules, Tally
 from toolkit.plan.graph import Graph
@@ -21,6 +21,7 @@ def replay(
     graph = Graph(rules.targets)
     book = RuleBook(rules, graph.covered)
     rules_file = "rules.toml" if git.bare else rules_path(rules, git)
+    own = own_paths(rules_file)
     users = input_targets(rules, rules.environment, git, None)
     for commit, changes in git.log(revisions, limit):
         targets, checks = set[str](), set[str]()
@@ -28,7 +29,7 @@ def replay(
         for change in changes:
             path = change.path
             called = book.impact_of(path, detect.status(change.letter))
-            if called.unmatched and path == rules_file:
+            if called.unmatched and path in own:
                 continue  # rules.toml itself is never unmatched
             targets.update(called.targets)
             checks.update(called.run)

@@ -77,6 +77,16 @@ def rules_path(rules: Rules, git: Git | None) -> str | None:
     return None if git is None or git.bare else files.relative(rules.file, git.root)
 
 
+def evidence_name(rules_file: str) -> str:
+    """The file beside a rules.toml that says what `rules observe` has proven."""
+    return f"{rules_file.removesuffix('.toml')}.observed.json"
+
+
+def own_paths(path: str | None) -> frozenset[str]:
+    """The paths of rules.toml and its evidence, which no rule has to match."""
+    return frozenset() if path is None else frozenset((path, evidence_name(path)))
+
+
 def deploy_command(target: Target) -> NextCommand | None:
     """The command that deploys a target, None where only a person can, or this version of toolkit
     cannot yet.
@@ -133,15 +143,18 @@ def settings_digest(settings: bytes) -> str:
 def path_owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str] | None]:
     """For a path the targets whose files it belongs to, groups written out; None where it may
     belong to any: no rule matches it, or it is rules.toml itself (`own`), which says how they are
-    all deployed.
+    all deployed. Its evidence deploys nothing.
     """
     graph = Graph(rules.targets)
     book = RuleBook(rules, graph.covered)
 
     unknown = ChangeStatus.UNKNOWN
+    evidence = None if own is None else evidence_name(own)
 
     def owners(path: str) -> Collection[str] | None:
         called = book.impact_of(path, unknown)
+        if called.unmatched and path == evidence:
+            return ()
         if called.unmatched or path == own:
             return None
         return set[str]().union(*(graph.leaves(name) for name in called.targets))

@@ -177,6 +177,70 @@ def _measure(blank: str) -> None:
             )
 
 
+def string(text: str) -> str:
+    """A text as a TOML string. Raises ValueError for one that is not UTF-8."""
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError(f"{text!a} is not UTF-8, and a TOML file can only hold UTF-8")
+    if text.isprintable() and "\\" in text and "'" not in text:
+        return f"'{text}'"
+    escaped = "".join(_escape(char) for char in text)
+    return f'"{escaped}"'
+
+
+def _escape(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    if char.isprintable() or char == " ":
+        return char
+    if ord(char) < 0x10000:
+        return f"\\u{ord(char):04X}"
+    return f"\\U{ord(char):08X}"
+
+
+def with_elements(text: str, keys: Sequence[str | int], elements: Sequence[str]) -> str | None:
+    """The text with strings added to the end of an array, all else as it was written; None where
+    that cannot be done for sure. The text must parse. Raises ValueError for a string that is not
+    UTF-8.
+    """
+    written = [string(element) for element in elements]
+    bounds = TomlLines(text).array(*keys)
+    if bounds is None:
+        return None
+    opening, closing = bounds
+    inner = _blank(text)[opening + 1 : closing].rstrip()
+    last = opening + 1 + len(inner)
+    comma = "" if not inner or inner.endswith(",") else ","
+    newline = "\r\n" if "\r\n" in text else "\n"
+    if "\n" not in text[opening:closing]:
+        space = " " if inner else ""
+        changed = f"{text[:last]}{comma}{space}{', '.join(written)}{text[closing:]}"
+    else:
+        start = text.rfind("\n", 0, last) + 1
+        line = text[start:last]
+        indent = line[: len(line) - len(line.lstrip(" \t"))] or "  "
+        end = text.rfind("\n", last, closing) + 1
+        if end:  # the bracket has a line of its own
+            added = "".join(f"{indent}{value},{newline}" for value in written)
+            changed = f"{text[:last]}{comma}{text[last:end]}{added}{text[end:]}"
+        else:
+            added = ",".join(f"{newline}{indent}{value}" for value in written)
+            changed = f"{text[:last]}{comma}{added}{text[closing:]}"
+    return changed if _has_added(text, changed, keys, elements) else None
+
+
+def _has_added(old: str, new: str, keys: Sequence[str | int], elements: Sequence[str]) -> bool:
+    """Whether a text is the old one with these elements at the end of an array, and no more."""
+    try:
+        before, after = tables(old), tables(new)
+    except TomlError:
+        return False
+    array: Any = before
+    for key in keys:
+        array = array[key]
+    array.extend(elements)
+    return before == after
+
+
 class _Section(NamedTuple):
     """Where a table stands in the text: its name in the header, its first line and its end."""
 
@@ -202,6 +266,27 @@ class TomlLines:
             position = self._find(keys[:length])
             if position is not None:
                 return bisect_left(self._ends, position) + 1
+        return None
+
+    def array(self, *keys: str | int) -> tuple[int, int] | None:
+        """Where the brackets of an array stand; None where there is no such array."""
+        position = self._find(keys)
+        if position is None:
+            return None
+        depth = 0
+        opening: int | None = None
+        for match in _ELEMENT.finditer(self._blank, position):
+            char = match[0][0]
+            if opening is None:
+                if char != "[":
+                    return None
+                opening = match.start()
+            if char in "[{":
+                depth += 1
+            elif char in "]}":
+                depth -= 1
+                if depth == 0:
+                    return opening, match.start()
         return None
 
     def _find_sections(self) -> dict[tuple[str | int, ...], _Section]:

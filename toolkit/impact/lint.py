@@ -19,11 +19,16 @@ INFORMATION = (LintCode.OVERLAP, LintCode.DEAD_EXCLUSION, LintCode.GENERATED)
 """The findings that may well be meant."""
 
 
-def lint(book: RuleBook, paths: Sequence[str], groups: Iterable[str] = ()) -> Lint:
+def lint(
+    book: RuleBook,
+    paths: Sequence[str],
+    groups: Iterable[str] = (),
+    awaited: Collection[str] = (),
+) -> Lint:
     """Look at the rules against the paths that are tracked. `groups` are targets that cover
-    others.
+    others, `awaited` are paths that do not exist, and that patterns are there for.
     """
-    matches = _Matches(book, paths)
+    matches = _Matches(book, paths, awaited)
     findings = [
         *_dead(book, matches, paths),
         *_shadowed(book, matches),
@@ -57,13 +62,14 @@ def generated_findings(
 class _Matches:
     """What matched in one pass over the paths."""
 
-    def __init__(self, book: RuleBook, paths: Sequence[str]) -> None:
+    def __init__(self, book: RuleBook, paths: Sequence[str], awaited: Collection[str] = ()) -> None:
         self.patterns: Counter[tuple[int, int]] = Counter()
         self.rules: Counter[int] = Counter()
         self.useful: Counter[int] = Counter()
         self.ignored: Counter[int] = Counter()
         self.together: Counter[tuple[int, int]] = Counter()
         self.unowned: list[str] = []
+        self.awaited: set[int] = set()
         keys: list[tuple[int, int]] = []
         single_patterns: list[list[str]] = []
         for rule_index, rule in enumerate(book.rules.rules):
@@ -74,6 +80,9 @@ class _Matches:
         for path in paths:
             self.patterns.update(keys[hit] for hit, _ in matcher.match(path))
             self._count_rules(book, path)
+        for path in awaited:
+            self.patterns.update(keys[hit] for hit, _ in matcher.match(path))
+            self.awaited.update(index for index, _ in book.matching(Change(path, _UNKNOWN)))
 
     def _count_rules(self, book: RuleBook, path: str) -> None:
         rules = book.rules.rules
@@ -96,7 +105,7 @@ def _dead(book: RuleBook, matches: _Matches, paths: Sequence[str]) -> Iterator[L
     names = _SimilarNames(paths)
     for index, rule in enumerate(book.rules.rules):
         dead = [number for number in range(len(rule.paths)) if not matches.patterns[index, number]]
-        if not matches.rules[index]:
+        if not matches.rules[index] and index not in matches.awaited:
             hint = names.first_hint([rule.paths[number] for number in dead])
             message = f"rule {rule.name!r} matches no tracked file"
             yield LintFinding(LintCode.DEAD_RULE, book.line("rules", index), message, hint)

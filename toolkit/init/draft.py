@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from toolkit.formats import toml
 from toolkit.init.patterns import printable
 
 
@@ -112,7 +113,7 @@ def _value(value: object) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        return _string(value)
+        return toml.string(value)
     if isinstance(value, list | tuple):
         return _array([_value(element) for element in value])
     if isinstance(value, Mapping):
@@ -128,22 +129,3 @@ def _array(values: list[str]) -> str:
     if len(line) <= 100:
         return line
     return "[\n" + "".join(f"  {value},\n" for value in values) + "]"
-
-
-def _string(text: str) -> str:
-    if any("\ud800" <= char <= "\udfff" for char in text):
-        raise ValueError(f"{text!a} is not UTF-8, and a TOML file can only hold UTF-8")
-    if text.isprintable() and "\\" in text and "'" not in text:
-        return f"'{text}'"
-    escaped = "".join(_escape(char) for char in text)
-    return f'"{escaped}"'
-
-
-def _escape(char: str) -> str:
-    if char in '"\\':
-        return "\\" + char
-    if char.isprintable() or char == " ":
-        return char
-    if ord(char) < 0x10000:
-        return f"\\u{ord(char):04X}"
-    return f"\\U{ord(char):08X}"

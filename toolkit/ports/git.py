@@ -638,6 +638,22 @@ class Git:
             path: value for path, value in pairs if value not in ("unspecified", "unset", "set")
         }
 
+    def ignored(self, paths: Sequence[str]) -> frozenset[str]:
+        """Those of some paths that git ignores; they need not exist. Raises GitError, also for a
+        path that leads through a link.
+        """
+        if not paths:
+            return frozenset()
+        # check-ignore takes no literal pathspecs: `./` keeps a `:` from being magic
+        argv = [word for word in self._argv if word != "--literal-pathspecs"]
+        names = b"".join(b"./" + path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+        command = [*argv, "check-ignore", "-z", "--stdin"]
+        running = process.StreamedProgram(command, self.root, self._env, names)
+        records = b"".join(running).split(b"\0")
+        if running.code not in (0, 1):  # 1: it ignores none of them
+            raise self._failure("check-ignore", running.err)
+        return frozenset(_text(record).removeprefix("./") for record in records if record)
+
     def holding(self, commits: Sequence[str], paths: Sequence[str]) -> set[tuple[str, str]]:
         """The pairs of a commit and a path that it has, from one git process: also where a partial
         clone lacks the content.

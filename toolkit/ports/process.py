@@ -7,7 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from threading import Thread
 
@@ -215,6 +215,59 @@ class LineProgram:
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):  # all of them have ended
             os.killpg(self._process.pid, number)
+
+
+class AttachedProgram:
+    """A program of the person's own: it has their terminal, their whole environment and our place
+    in the session, so that Ctrl-C and Ctrl-Z reach it as they would without us. What ends us ends
+    it. With `out` its standard output goes to that descriptor.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], folder: str, more: Mapping[str, str], out: int | None = None
+    ) -> None:
+        # the program's name only: its arguments may hold secrets
+        self._command, self._began = argv[:1], debug.now()
+        debug.program_started(self._command, folder)
+        self._before: dict[int, object] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            for number in (signal.SIGINT, signal.SIGQUIT):
+                self._handle(number, _nothing)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                self._handle(number, self._pass_on)
+            environment = {**os.environ, **more}
+            self._process = subprocess.Popen(argv, cwd=folder, env=environment, stdout=out)
+        except BaseException:
+            self._restore()
+            raise
+
+    def _handle(self, number: int, handler: Callable[[int, object], None]) -> None:
+        # What is ignored already (nohup) has to stay so in the program; a handler does not.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            self._before[number] = signal.signal(number, handler)
+
+    def _pass_on(self, number: int, frame: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # as `signal` gave it
+
+    def wait(self) -> int:
+        """Its exit code once it has ended, negative for a signal."""
+        assert self._process is not None  # noqa: S101 (for the type checker)
+        try:
+            code = self._process.wait()
+        finally:
+            self._restore()
+        debug.program_ended(self._command, "", code, self._began)
+        return code
+
+
+def _nothing(number: int, frame: object) -> None:
+    """A signal that the terminal has sent to the program as well, which decides what it means."""
 
 
 class ProgramTimeout(Exception):

@@ -39,6 +39,7 @@ SAME_OPTIONS: dict[str, tuple[str, ...]] = {
     "explain": ("rules",),
     "rules check": ("rules",),
     "rules match": ("rules",),
+    "rules observe": ("rules",),
     "rules replay": ("rules",),
     "doctor": _EVERYWHERE,
 }

@@ -1,0 +1,1 @@
+"""Of what was observed, without running anything."""
