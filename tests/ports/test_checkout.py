@@ -188,3 +188,16 @@ def test_what_has_to_be_installed_is_said_by_the_nearest_lock_file(tmp_path: Pat
         ("infra", ("python3", "-m", "venv")),
         ("infra", (".venv/bin/python", "-m", "pip")),
     ]
+
+
+def test_python_packages_of_a_folder_around_a_program_of_node_are_not_its_own(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "shop"
+    (root / "cdk").mkdir(parents=True)
+    (root / "requirements.txt").write_text("")
+    [make, install] = package_install.installations(str(root), "cdk")
+    assert (make.folder, install.argv[-1]) == (f"{root}/cdk", f"{root}/requirements.txt")
+    (root / "cdk" / "package-lock.json").write_text("{}")
+    [only] = package_install.installations(str(root), "cdk")
+    assert only.argv[:2] == ("npm", "ci")

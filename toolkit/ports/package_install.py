@@ -124,7 +124,8 @@ def installations(root: str, folder: str) -> list[Installation]:
         bare = next((path for path in around if _has(path, "package.json")), None)
         if bare is not None:
             commands.append(Installation(bare, _UNLOCKED))
-    for path in around:
+    # A program of node has nothing to do with Python's packages of a folder around it.
+    for path in around[:1] if commands else around:
         python = _python(path)
         if python:
             # In the folder of the program: that is where a .venv is looked for.
