@@ -26,6 +26,7 @@ from benchmarks import (
     repository,
     schedule,
     sites,
+    templates,
 )
 from benchmarks.timing import interleaved, ms
 from toolkit.impact.matcher import Matcher
@@ -123,6 +124,7 @@ def rows(
     yield from functions.rows(folder / "functions", TOOLKIT)
     yield from health.rows(folder / "health", TOOLKIT)
     yield from sites.rows(folder / "sites", TOOLKIT, rivals)
+    yield from templates.rows(folder / "templates", TOOLKIT)
     packages = ROOT / ".cache" / "bundlers"
     yield from observe.rows(folder / "observe", TOOLKIT, packages if packages.exists() else None)
     if history is not None:
