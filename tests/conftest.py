@@ -91,6 +91,7 @@ def _own_home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("AWS_", "TOOLKIT_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("TOOLKIT_BUILDER", "built-in")  # whatever engine is installed here
 
 
 @pytest.fixture(autouse=True)

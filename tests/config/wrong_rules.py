@@ -3,6 +3,7 @@
 HEAD = "version = 1\n"
 STACK = '[targets.api]\nkind = "stack"\nstack = "Api"\ncdk = "cdk"\n'
 APP = '[targets.app]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\n'
+FUNCTION = '[targets.mail]\nkind = "function"\nfunction = "mail"\nsource = "mail"\n'
 RULE = '[[rules]]\nname = "one"\npaths = ["a/**"]\ndeploy = ["api"]\n'
 MANUAL = 'kind = "manual"\ninstructions = "x"\n'
 
@@ -361,6 +362,29 @@ WRONG: dict[str, tuple[str, ...]] = {
             ":5: targets.api: `{sufix}` is not a variable of environment 'prod'; add it to"
             " [environments.prod] vars"
         ),
+    ),
+    "a container test of an image that is not built here": (
+        HEAD + APP + "container_test = { port = 80 }\n",
+        (
+            ":2: targets.app: `container_test` needs `build`: only an image that is built here is"
+            " tested"
+        ),
+    ),
+    "a container test of a folder": (
+        HEAD + FUNCTION + "container_test = { port = 80 }\n",
+        ":2: targets.mail: `container_test` needs `image`: only a container can be tested",
+    ),
+    "a container test that asks at no port": (
+        HEAD + APP + 'build = {}\ncontainer_test = { path = "/health" }\n',
+        ":2: targets.app: `path` and `status` of `container_test` need a `port`",
+    ),
+    "a container test at no possible port": (
+        HEAD + APP + "build = {}\ncontainer_test = { port = 65536 }\n",
+        ":8: targets.app.container_test.port: expected a number <= 65535",
+    ),
+    "a container test that may take no time": (
+        HEAD + APP + 'build = {}\ncontainer_test = { port = 80, deadline = "0s" }\n',
+        (":2: targets.app: `deadline` of `container_test` is 0s, and has to be at least 1s"),
     ),
     "an AWS key": (
         HEAD + STACK + 'parameters = { key = "AKIAABCDEFGHIJKLMNOP" }\n',

@@ -56,6 +56,8 @@ repository = "r"
 health = ["https://api.example.com/up"]
 checks = ["up", "smoke"]
 settle = "30s"
+build = {}
+container_test = { port = 80 }
 
 [targets.old]
 kind = "stack"
@@ -185,6 +187,8 @@ def test_backwards_is_asked_for_unless_the_environment_allows_it(clone: Repo, hu
         ("settle", 'settle = "30s"', 'settle = "0s"'),
         ("min_tasks", 'settle = "30s"', 'settle = "30s"\nmin_tasks = 0'),
         ("alarms", 'settle = "30s"', 'settle = "30s"\nalarms = ["other"]'),
+        ("container_test", "container_test = { port = 80 }", "container_test = { port = 81 }"),
+        ("container_test", "container_test = { port = 80 }\n", ""),
     ],
 )
 def test_the_gates_of_a_target_are_those_of_the_trusted_base(
@@ -205,6 +209,26 @@ def test_what_is_deployed_is_what_this_rules_toml_says(clone: Repo) -> None:
 def test_a_target_that_gives_up_its_gates_by_another_name_needs_consent(clone: Repo) -> None:
     rules = changed(clone, "[targets.app]", "[targets.web]")
     assert ("targets.app", JudgeEffect.CONSENT) in differences(rules)
+
+
+def test_a_target_that_gives_up_its_container_test_by_another_name_needs_consent(hub: Repo) -> None:
+    app = RULES[RULES.index("[targets.app]") : RULES.index("[targets.old]")]
+    gates = [line for line in app.splitlines() if line.startswith(("health", "checks", "settle"))]
+    only_tested = RULES
+    for line in gates:
+        only_tested = only_tested.replace(f"{line}\n", "")
+    hub.write({"rules.toml": only_tested})
+    hub.commit("no other gate")
+    hub.write({"rules.toml": only_tested.replace("[targets.app]", "[targets.web]")})
+    assert ("targets.app", JudgeEffect.CONSENT) in differences(loaded(hub))
+
+
+def test_a_variable_in_a_container_test_is_a_judge(hub: Repo) -> None:
+    tested = RULES.replace("{ port = 80 }", '{ port = 80, path = "/{size}" }')
+    hub.write({"rules.toml": tested})
+    hub.commit("a variable")
+    hub.write({"rules.toml": tested.replace('size = "2"', 'size = "3"')})
+    assert differences(loaded(hub)) == [("environments.dev.vars.size", JudgeEffect.CONSENT)]
 
 
 def test_a_target_that_is_only_gone_is_no_difference(clone: Repo) -> None:

@@ -30,6 +30,7 @@ from toolkit.operations import Job, JobAction, Location, RecordedDeploy
 from toolkit.ports.aws import functions
 from toolkit.ports.sharing import SharedWork
 from toolkit.show.advice import sentence
+from toolkit.targets.container_test import ContainerTest
 from toolkit.targets.function import image, marks, state
 from toolkit.targets.function.kind import kind as function
 from toolkit.targets.function.options import FunctionRestore
@@ -805,6 +806,25 @@ def test_an_image_is_built_pushed_and_deployed_by_its_digest(imaged: FunctionSta
     [update] = imaged.endpoint.calls.of(UPDATE)
     assert update.params["ImageUri"].endswith(f"/mail@{pushed.digest}")
     assert imaged.preview(imaged.job(IMAGE, run="r2", token="t-2")).unchanged
+
+
+def test_an_image_that_has_to_be_tested_is_not_built_where_it_cannot_be(
+    imaged: FunctionStage,
+) -> None:
+    tested = {**IMAGE, "container_test": ContainerTest(command=("python", "-c", "import index"))}
+    job = imaged.job(tested)
+    with pytest.raises(Refused, match="the container test needs docker or podman"):
+        imaged.preview(job)
+    assert imaged.endpoint.calls.count(PUSH, *ALL, "registry:StartUpload") == 0
+    fast = replace(job, options=replace(job.options, fast=True))
+    [push] = [call for call in imaged.preview(fast).calls if call.name == PUSH]
+    assert push.what["container_test"] == "skipped (--fast)"
+    report = imaged.applied(fast)
+    assert report.receipt["container_test"] == "skipped (--fast)"
+    # what was pushed untested is never taken for tested
+    with pytest.raises(Refused, match="was pushed without a container test"):
+        imaged.preview(job)
+    assert imaged.preview(fast).artifact is None
 
 
 def test_an_image_is_built_by_a_step_of_its_own(imaged: FunctionStage) -> None:

@@ -450,7 +450,8 @@ def _variables_that_judge(trusted: RulesAndChecks) -> set[str]:
     """The variables in health addresses, checks and secrets: another value is another judge."""
     used = set[str]()
     for target in trusted.rules.targets.values():
-        used |= names_in_check(_gates(target).get("health", ()))
+        gates = _gates(target)
+        used |= names_in_check((gates.get("health"), gates.get("container_test")))
     for check in trusted.checks.checks.values():
         used |= check.uses
     for secret in trusted.checks.secrets.values():
@@ -467,7 +468,7 @@ def _gates(target: Target) -> dict[str, Any]:
 
 
 def _is_gated(target: Target) -> bool:
-    return any(isinstance(gate, tuple) and gate for gate in _gates(target).values())
+    return any(isinstance(gate, tuple | Struct) and gate for gate in _gates(target).values())
 
 
 def _of_targets(current: Rules, trusted: RulesAndChecks) -> Iterator[JudgeDifference]:

@@ -149,7 +149,7 @@ class WatchSettings(JudgedSettings, frozen=True, kw_only=True):
         return self.health
 
 
-LOOKING = (*WatchSettings.__struct_fields__, "min_tasks", "roles", "live")
+LOOKING = (*WatchSettings.__struct_fields__, "min_tasks", "roles", "live", "container_test")
 """The settings that decide nothing about what is deployed."""
 
 Tell = Callable[["Finding"], None]

@@ -18,6 +18,7 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.ecr import RepositoryName
 from toolkit.ports.ports import Ports
 from toolkit.ports.sharing import ONLY_THIS_STEP
+from toolkit.targets import container_test
 from toolkit.targets.base import Report
 
 if TYPE_CHECKING:
@@ -186,7 +187,8 @@ def _copy_image(build: ImageBuild, digest: str, origin: "RegistryAddress", repor
     from toolkit.artifacts.images.copying import copy_image
 
     call, tag = build.call, build.place.tag
-    what = {**call.what, "from": f"{origin.host}/{origin.repository}@{digest}"}
+    what = {name: value for name, value in call.what.items() if name != "container_test"}
+    what["from"] = f"{origin.host}/{origin.repository}@{digest}"
 
     def intend() -> None:
         report.prepare(call.name, **what)
@@ -210,11 +212,15 @@ def _build_image(build: ImageBuild, report: Report) -> _Built:
 
     def push(address: "RegistryAddress") -> str:
         report.prepare(call.name, **call.what)
-        return image_builder.build_and_push(build.recipe, address, place.tag, report).digest
+        pushed = image_builder.build_and_push(build.recipe, address, place.tag, report)
+        container_test.keep_passed(test, skipped, report)
+        return pushed.digest
 
     def alike(address: "RegistryAddress", theirs: str) -> bool:
         return image_builder.alike(address, theirs, build.recipe)
 
+    test, skipped = place.job.settings.container_test, place.job.options.fast
+    container_test.tell_skipped(test, skipped, report)
     report.phase(f"building image {place.tag}")
     return _Built(place, *_push(place, _Push(push, alike), report))
 

@@ -4,8 +4,10 @@ how it was called.
 
 import json
 import os
+import signal
 import sys
 import time
+from contextlib import suppress
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAME = os.path.basename(sys.argv[0])
@@ -64,6 +66,8 @@ if WORDS[0] == "build" or WORDS[:2] == ["buildx", "build"]:
     if "--metadata-file" in WORDS and setting("overtaken"):
         write(os.path.join(HERE, "pushed"), "")
         sys.exit("ERROR: failed to push: unexpected status from PUT request: 400 Bad Request")
+    if "--iidfile" in WORDS:
+        write(after("--iidfile"), setting("id"))
     if "--metadata-file" in WORDS:
         write(after("--metadata-file"), json.dumps({"containerimage.digest": setting("digest")}))
         write(os.path.join(HERE, "pushed"), "")
@@ -77,9 +81,89 @@ if WORDS[0] == "push":
     write(os.path.join(HERE, "pushed"), "")
     if "--digestfile" in WORDS:
         write(after("--digestfile"), setting("digest"))
-if WORDS[:2] == ["image", "inspect"]:
+if WORDS[:2] == ["image", "inspect"] and "RepoDigests" in after("--format"):
     print(
         json.dumps(
-            ["other/x@sha256:" + "9" * 64, WORDS[-1].rpartition(":")[0] + "@" + setting("digest")]
+            [
+                "other/x@sha256:" + "9" * 64,
+                f"{setting('repository') or WORDS[-1].rpartition(':')[0]}@{setting('digest')}",
+            ]
         )
     )
+if WORDS[:2] == ["image", "inspect"] and "Architecture" in after("--format"):
+    print(setting("platform"))
+if WORDS[:2] == ["image", "inspect"] and "Id" in after("--format"):
+    print(setting("id"))
+if WORDS[:2] == ["context", "inspect"]:
+    print(setting("host") or "unix:///var/run/docker.sock")
+
+# A container is this program itself: a folder says which there are, with their labels.
+CONTAINERS = os.path.join(HERE, "containers")
+
+
+def container(name: str) -> dict[str, object]:
+    with open(os.path.join(CONTAINERS, name)) as file:
+        return dict(json.load(file))
+
+
+def labels() -> list[str]:
+    return [WORDS[number + 1] for number, word in enumerate(WORDS) if word == "--label"]
+
+
+def serve(status: int, name: str) -> None:
+    """Answer every request with this status."""
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            print(f"GET {self.path}", flush=True)
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    entry = {**container(name), "port": server.server_address[1]}
+    write(os.path.join(CONTAINERS, f".{name}"), json.dumps(entry))
+    os.replace(os.path.join(CONTAINERS, f".{name}"), os.path.join(CONTAINERS, name))
+    server.serve_forever()
+
+
+if WORDS[0] == "run":
+    os.makedirs(CONTAINERS, exist_ok=True)
+    name = after("--name")
+    write(os.path.join(CONTAINERS, name), json.dumps({"pid": os.getpid(), "labels": labels()}))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a client's end is not the container's
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for variable in [WORDS[number + 1] for number, word in enumerate(WORDS) if word == "--env"]:
+        print(variable if "=" in variable else f"{variable}={os.environ[variable]}", flush=True)
+    print(setting("says"), flush=True)
+    if setting("serves"):
+        serve(int(setting("serves")), name)
+    if setting("stays"):
+        time.sleep(600)
+    os.unlink(os.path.join(CONTAINERS, name))
+    sys.exit(int(setting("exits") or 0))
+if WORDS[0] == "ps" and os.path.isdir(CONTAINERS):
+    wanted = after("--filter").removeprefix("label=")
+    for name in sorted(os.listdir(CONTAINERS)):
+        if not name.startswith("."):
+            have = container(name)["labels"]
+            if any(wanted in (label, label.partition("=")[0]) for label in have):  # type: ignore[attr-defined]
+                print(name)
+if WORDS[0] == "inspect":
+    for label in container(WORDS[-1])["labels"]:  # type: ignore[attr-defined]
+        if label.startswith("toolkit.process="):
+            print(label.removeprefix("toolkit.process="))
+if WORDS[0] == "port":
+    published = container(WORDS[1]).get("port")
+    if published is None:
+        sys.exit("no public port")
+    print(f"127.0.0.1:{published}")
+if WORDS[0] in ("kill", "rm"):
+    with suppress(OSError):
+        os.kill(int(str(container(WORDS[-1])["pid"])), signal.SIGKILL)
+    if WORDS[0] == "rm" and not setting("clings"):
+        with suppress(OSError):
+            os.unlink(os.path.join(CONTAINERS, WORDS[-1]))

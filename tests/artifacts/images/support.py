@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
+import sys
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +24,10 @@ from toolkit.artifacts.images.builtin import (
 )
 from toolkit.artifacts.images.context import Context
 from toolkit.artifacts.images.layers import LayerFile, write
+
+DIGEST = "sha256:" + "d" * 64
+ID = "sha256:" + "1" * 64
+PROGRAM = (Path(__file__).parent / "engine_program.py").read_text()
 
 
 class Said:
@@ -137,3 +143,34 @@ def built_in(root: Path, layers: Path, log: Said | None = None, **recipe: Any) -
     ]
     read = [entries(Path(item.path).read_bytes()) for item in written]
     return Built(image, read, written, configuration(image, written, plan.platform, 0))
+
+
+class Engines:
+    """A folder of programs at the front of PATH, and the calls that they wrote down."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        home.mkdir()
+
+    def install(self, name: str, digest: str = DIGEST, **settings: str) -> None:
+        path = self.home / name
+        path.write_text(f"#!{sys.executable} -S\n{PROGRAM}")
+        path.chmod(0o755)
+        for key, value in {"digest": digest, "id": ID, **settings}.items():
+            (self.home / f"{name}.{key}").write_text(value)
+
+    @property
+    def containers(self) -> list[str]:
+        """The names of the containers that are there."""
+        folder = self.home / "containers"
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        path = self.home / "calls"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def called(self, *words: str) -> dict[str, Any]:
+        """The one call that begins with these words."""
+        (result,) = (call for call in self.calls if call["argv"][: len(words)] == list(words))
+        return result

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.artifacts.images.server import Answer, RegistryRequest, scripted
-from tests.artifacts.images.support import Said, folder
+from tests.artifacts.images.support import DIGEST, Engines, Said, folder
 from toolkit.artifacts.images import (
     Pushed,
     Recipe,
@@ -25,40 +23,14 @@ from toolkit.artifacts.images.engines import reason
 from toolkit.errors import ProgramFailed, Refused, TagTaken
 from toolkit.ports.registry import MANIFEST, digest_of
 
-DIGEST = "sha256:" + "d" * 64
 PASSWORD = "canary-password"
-PROGRAM = (Path(__file__).parent / "engine_program.py").read_text()
-
-
-class Engines:
-    """A folder of programs at the front of PATH, and the calls that they wrote down."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        home.mkdir()
-
-    def install(self, name: str, digest: str = DIGEST, **settings: str) -> None:
-        path = self.home / name
-        path.write_text(f"#!{sys.executable} -S\n{PROGRAM}")
-        path.chmod(0o755)
-        for key, value in {"digest": digest, **settings}.items():
-            (self.home / f"{name}.{key}").write_text(value)
-
-    @property
-    def calls(self) -> list[dict[str, Any]]:
-        path = self.home / "calls"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def called(self, *words: str) -> dict[str, Any]:
-        """The one call that begins with these words."""
-        (result,) = (call for call in self.calls if call["argv"][: len(words)] == list(words))
-        return result
 
 
 @pytest.fixture
 def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
     result = Engines(tmp_path / "bin")
     monkeypatch.setenv("PATH", str(result.home))
+    monkeypatch.delenv("TOOLKIT_BUILDER")
     monkeypatch.setattr("tempfile.tempdir", str(folder(tmp_path / "tmp", {})))
     return result
 

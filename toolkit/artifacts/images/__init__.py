@@ -6,8 +6,8 @@ folder, a check of rules.toml comes here, too.
 import os
 from typing import Any
 
-from toolkit.artifacts.images.probes import Engine, engine
-from toolkit.artifacts.images.types import BUILT_IN, Builder, BuildLog, Pushed, Recipe
+from toolkit.artifacts.images.probes import NAMED_S, Engine, engine
+from toolkit.artifacts.images.types import BUILT_IN, Builder, BuildLog, ImageTest, Pushed, Recipe
 from toolkit.errors import Refused
 from toolkit.ports.registry_address import RegistryAddress, SecretText
 
@@ -15,6 +15,7 @@ __all__ = [
     "BUILT_IN",
     "BuildLog",
     "Builder",
+    "ImageTest",
     "Pushed",
     "Recipe",
     "RegistryAddress",
@@ -59,17 +60,21 @@ def working_engine(name: str | None = None) -> Engine | None:
     installed = engine(name)
     if installed is None:
         raise Refused(f"{name} is not installed", f"install {name}")
-    if not installed.usable():
+    if not installed.usable(NAMED_S):
         raise Refused(f"{name} does not answer", f"see `{name} info`, or use another builder")
     return installed
 
 
 def check_recipe(recipe: Recipe, builder_name: str) -> None:
-    """Check without the network that a builder can build this. Raises Refused with the line of the
-    Dockerfile and what to install.
+    """Check without the network that a builder can build this, and test it. Raises Refused with the
+    line of the Dockerfile and what to install.
     """
     from toolkit.artifacts.images import builtin
 
+    if recipe.test is not None:
+        from toolkit.artifacts.images.containers import check_engine
+
+        check_engine(recipe.test, builder_name)
     if builder_name == BUILT_IN:
         builtin.check(recipe)
         return

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from toolkit.artifacts.images.bases import same_labels
 from toolkit.artifacts.images.builtin import context_folder, dockerfile_text, dockerignore_text
+from toolkit.artifacts.images.containers import test_image
 from toolkit.artifacts.images.probes import PROBE_S, Engine
 from toolkit.artifacts.images.types import Builder, BuildLog, Pushed, Recipe, pushed
 from toolkit.errors import ProgramFailed, TagTaken
@@ -74,10 +75,12 @@ class Docker:
             )
             image = f"{_server(registry)}/{registry.repository}:{tag}"
             new_tag = _Tag(registry, tag, log)
-            if self._has_buildx(runner.env):
+            buildx = self._has_buildx(runner.env)
+            if buildx and recipe.test is None:
                 digest = self._buildx(runner, recipe, image, folder, new_tag)
             else:
-                digest = self._build(runner, recipe, image, new_tag)
+                words = ["buildx", "build", "--load", "--progress=plain"] if buildx else ["build"]
+                digest = self._build(runner, words, recipe, image, new_tag)
         return _checked(self.name, registry, tag, digest, log)
 
     def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
@@ -106,23 +109,32 @@ class Docker:
             document = {}
         return _digest(self.name, str(document.get("containerimage.digest", "")))
 
-    def _build(self, runner: "_Runner", recipe: Recipe, image: str, tag: "_Tag") -> str:
+    def _build(
+        self, runner: "_Runner", words: Sequence[str], recipe: Recipe, image: str, tag: "_Tag"
+    ) -> str:
         runner.log.phase("building")
-        runner.run(
-            "build", "--tag", image, *_options(recipe), os.path.join(recipe.root, recipe.context)
-        )
+        context = os.path.join(recipe.root, recipe.context)
+        runner.run(*words, "--tag", image, *_options(recipe), context)
+        built = image
+        if recipe.test is not None:
+            built = _digest(self.name, self._inspected(runner, "{{.Id}}", image), "built")
+            test_image(self._engine, runner.env, built, recipe.test, runner.log)
+            runner.run("tag", built, image)  # another build, not tested, may have taken it
         tag.refuse_taken()  # a build takes its time
         runner.log.phase("pushing")
         with tag.being_pushed():
             runner.run("push", image)
-        words = [self._engine.path, "image", "inspect", "--format", "{{json .RepoDigests}}", image]
-        output = process.run(words, "/", runner.env, 30).out.decode("utf-8", "replace")
+        output = self._inspected(runner, "{{json .RepoDigests}}", built)
         repository = image.rpartition(":")[0]
         # An image that was pushed elsewhere before has a digest for each of its repositories.
         for reference in re.findall(r'"([^"]+)"', output):
             if reference.startswith(f"{repository}@"):
                 return _digest(self.name, reference)
         return _digest(self.name, "")
+
+    def _inspected(self, runner: "_Runner", form: str, image: str) -> str:
+        words = [self._engine.path, "image", "inspect", "--format", form, image]
+        return process.run(words, "/", runner.env, 30).out.decode("utf-8", "replace")
 
     def _config(self, folder: str, server: str) -> str:
         """A configuration folder of our own with the person's settings, so that the password is in
@@ -171,13 +183,14 @@ class PodmanEngine:
         with tempfile.TemporaryDirectory(prefix="toolkit-podman-") as folder:
             runner = _Runner(self._engine, self._engine.environment(), log)
             log.phase("building")
-            runner.run(
-                "build",
-                "--tag",
-                image,
-                *_options(recipe),
-                os.path.join(recipe.root, recipe.context),
-            )
+            context, built = os.path.join(recipe.root, recipe.context), image
+            if recipe.test is None:
+                runner.run("build", "--tag", image, *_options(recipe), context)
+            else:
+                file = os.path.join(folder, "id")
+                runner.run("build", "--iidfile", file, "--tag", image, *_options(recipe), context)
+                built = _digest(self.name, _text(file), "built")  # the tag may move
+                test_image(self._engine, runner.env, built, recipe.test, log)
             login = {**runner.env, "REGISTRY_AUTH_FILE": os.path.join(folder, "auth.json")}
             runner = _Runner(self._engine, login, log)
             log.phase("signing in")
@@ -194,7 +207,7 @@ class PodmanEngine:
             log.phase("pushing")
             file = os.path.join(folder, "digest")
             with new_tag.being_pushed():
-                runner.run("push", *insecure, "--digestfile", file, image, f"docker://{image}")
+                runner.run("push", *insecure, "--digestfile", file, built, f"docker://{image}")
             digest = _digest(self.name, _text(file))
         return _checked(self.name, registry, tag, digest, log)
 
@@ -331,10 +344,10 @@ def _checked(
     return pushed(registry, digest)
 
 
-def _digest(program: str, words: str) -> str:
+def _digest(program: str, words: str, done: str = "pushed") -> str:
     digest = _DIGEST.search(words)
     if not digest:
-        raise ProgramFailed(program=program, reason="it does not say which digest it has pushed")
+        raise ProgramFailed(program=program, reason=f"it does not say which digest it has {done}")
     return digest[0]
 
 

@@ -7,6 +7,8 @@ from msgspec import Struct
 from toolkit.ports import process
 
 PROBE_S = 2.0
+NAMED_S = 20.0
+"""How long an engine may take to answer that somebody has named: no other takes its place."""
 PROBES = {
     "docker": ("version", "--format", "{{.Server.Version}}"),
     "podman": ("info",),
@@ -40,9 +42,9 @@ class Engine(Struct, frozen=True):
     probe: tuple[str, ...]
     variables: tuple[str, ...]
 
-    def usable(self) -> bool:
-        """Whether it answers within two seconds: a docker without its daemon does not."""
-        return process.run([self.path, *self.probe], "/", self.environment(), PROBE_S).code == 0
+    def usable(self, patience_s: float = PROBE_S) -> bool:
+        """Whether it answers in this time: a docker without its daemon does not."""
+        return process.run([self.path, *self.probe], "/", self.environment(), patience_s).code == 0
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of its process."""

@@ -60,7 +60,7 @@ def image_digest(job: Job, ports: Ports, state: CurrentState, report: Report) ->
         image_builds.check_existing(place, state.digest, ports)
         return state.digest
     recipe = build_recipe(job, ports, state)
-    image = ImageBuild(place, recipe, state.build_key, push_call(state))
+    image = ImageBuild(place, recipe, state.build_key, push_call(job, state))
     digest = image_builds.provide(image, ports, report)
     report.keep(image=f"{place.uri}@{digest}")
     return digest

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.errors import CredentialsProblem, Refused, ToolkitError
 from toolkit.operations import Job
 from toolkit.ports.ports import Ports
-from toolkit.targets import image_builds
+from toolkit.targets import container_test, image_builds
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app.settings import AppSettings, dockerfile
 from toolkit.targets.app.state import ROLLBACK, CurrentState, registry_client
@@ -33,7 +33,18 @@ def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
     platform = build_platform(job, state)
     how = [context, file, platform, build.target, sorted(build.args.items())]
     labels = build_labels(job.version, how)
-    return Recipe(ports.root, context, file, platform, build.target, dict(build.args), labels)
+    test, skipped = settings.container_test, job.options.fast
+    labels |= container_test.labels(test, skipped)
+    return Recipe(
+        ports.root,
+        context,
+        file,
+        platform,
+        build.target,
+        dict(build.args),
+        labels,
+        container_test.image_test(test, skipped),
+    )
 
 
 def build_platform(job: Job, state: CurrentState) -> str | None:
@@ -96,14 +107,17 @@ def check_existing_image(
                 f" {problem}"
             ),
         )
-    theirs = labels.get(BUILD_LABEL) if isinstance(labels, Mapping) else None
-    if theirs is None or theirs == build_recipe(job, ports, state).labels[BUILD_LABEL]:
-        return ()
-    raise Refused(
-        f"image {state.tag} is in repository {job.settings.repository}, but was built in another"
-        " way (`build`, or for another processor)",
-        "use a separate repository for each build",
-    )
+    theirs = labels if isinstance(labels, Mapping) else {}
+    ours = build_recipe(job, ports, state).labels
+    if theirs.get(BUILD_LABEL) not in (None, ours[BUILD_LABEL]):
+        raise Refused(
+            f"image {state.tag} is in repository {job.settings.repository}, but was built in "
+            "another way (`build`, or for another processor)",
+            "use a separate repository for each build",
+        )
+    test = job.settings.container_test
+    container_test.refuse_untested(test, job.options.fast, state.tag, theirs)
+    return ()
 
 
 def _runs_on_fargate(definition: Shape) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.advice import NextCommand
 from toolkit.model import ImageSource, Inputs, Resource
-from toolkit.targets import base
+from toolkit.targets import base, container_test
 from toolkit.targets.app.options import AppOptions, AppRestore
 from toolkit.targets.app.settings import AppSettings, dockerfile
 
@@ -31,6 +31,12 @@ class AppKind(base.Kind):
     by_name = ("--no-build", "--image", "TAG")
     Options = AppOptions
     Restore = AppRestore
+
+    def problem(self, settings: AppSettings) -> str | None:
+        """Only what is built is tested."""
+        if settings.container_test is not None and settings.build is None:
+            return "`container_test` needs `build`: only an image that is built here is tested"
+        return container_test.problem(settings.container_test)
 
     def options_problem(self, options: AppOptions) -> tuple[str, str] | None:
         """Without a build somebody has to say which image."""

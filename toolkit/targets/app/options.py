@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from toolkit.targets.base import KindOptions, option
+from toolkit.targets.container_test import FAST
 
 
 class InProgress(StrEnum):
@@ -31,6 +32,7 @@ class AppOptions(KindOptions, frozen=True, kw_only=True):
             consent=True,
         ),
     ] = None
+    fast: Annotated[bool, FAST] = False
     force: Annotated[bool, option("Deploy even if nothing changes.", consent=True)] = False
     create: Annotated[
         bool, option("Create the ECR repository if it does not exist.", consent=True)

@@ -11,6 +11,7 @@ from toolkit.errors import Refused, Superseded
 from toolkit.operations import Artifact, Job, LiveVersion, PlannedCall, Preview
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.ports import Ports
+from toolkit.targets import container_test
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance, rollout
 from toolkit.targets.app.image import build_key, check_existing_image, is_newly_used
@@ -141,11 +142,11 @@ def create_calls(settings: AppSettings) -> tuple[PlannedCall, ...]:
     )
 
 
-def push_call(state: CurrentState) -> PlannedCall:
-    """The push of a built image."""
-    return PlannedCall(
-        "ecr:PutImage", {"image": f"{state.repository['repositoryUri']}:{state.tag}"}, once=True
-    )
+def push_call(job: Job, state: CurrentState) -> PlannedCall:
+    """The push of a built image, and what its container has to pass before."""
+    what = {"image": f"{state.repository['repositoryUri']}:{state.tag}"}
+    what |= container_test.described(job.settings.container_test, job.options.fast)
+    return PlannedCall("ecr:PutImage", what, once=True)
 
 
 def register_call(
@@ -199,7 +200,7 @@ def _artifact(job: Job, state: CurrentState) -> Artifact | None:
 def _build_calls(job: Job, state: CurrentState) -> tuple[PlannedCall, ...]:
     """The calls that put the image into the repository."""
     created = create_calls(job.settings) if state.absent else ()
-    return created if state.digest else (*created, push_call(state))
+    return created if state.digest else (*created, push_call(job, state))
 
 
 def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCall, ...]:

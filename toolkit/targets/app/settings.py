@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from toolkit.targets import base
+from toolkit.targets.container_test import ContainerTest
 
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -45,6 +46,10 @@ class AppSettings(base.WatchSettings, frozen=True, kw_only=True):
     build: Annotated[
         Build | None,
         Meta(description="How the image is built; without it an existing image is deployed."),
+    ] = None
+    container_test: Annotated[
+        ContainerTest | None,
+        Meta(description="How a container of a new image is tested before the push."),
     ] = None
     container: Annotated[
         base.Text | None,

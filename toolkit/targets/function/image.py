@@ -10,7 +10,7 @@ from toolkit.operations import Artifact, Job, Observation, PlannedCall, StepStat
 from toolkit.ports.aws import ecr, functions
 from toolkit.ports.aws.functions import Function
 from toolkit.ports.ports import Ports
-from toolkit.targets import image_builds
+from toolkit.targets import container_test, image_builds
 from toolkit.targets.base import Report
 from toolkit.targets.function.code import Code
 from toolkit.targets.function.marks import content_mark
@@ -38,13 +38,15 @@ def existing_image(job: Job, ports: Ports, function: Function) -> Code | None:
         return None
     address = image_builds.registry_address(place.aws, place.described)
     labels = image_config(address, digest)["labels"]
-    theirs = labels.get(BUILD_LABEL) if isinstance(labels, dict) else None
-    if theirs not in (None, recipe.labels[BUILD_LABEL]):
+    theirs = labels if isinstance(labels, dict) else {}
+    if theirs.get(BUILD_LABEL) not in (None, recipe.labels[BUILD_LABEL]):
         raise Refused(
             f"image {place.tag} is in repository {place.name.name}, but was built in another way"
             " (`image`, or for another processor)",
             "use a separate repository for each build",
         )
+    test = job.settings.container_test
+    container_test.refuse_untested(test, job.options.fast, place.tag, theirs)
     image_builds.check_existing(place, digest, ports)
     return _code(place, digest)
 
@@ -85,6 +87,7 @@ def artifact(job: Job, ports: Ports, function: Function) -> Artifact:
 def push_call(job: Job) -> PlannedCall:
     """The push of the image."""
     what = {"repository": job.settings.image.repository, "tag": job.version.name}
+    what |= container_test.described(job.settings.container_test, job.options.fast)
     return PlannedCall("ecr:PutImage", what)
 
 
@@ -122,7 +125,18 @@ def _recipe(job: Job, ports: Ports, function: Function) -> "Recipe":
     context, file, platform = image.context, dockerfile(image), _platform(image, function)
     how = [context, file, platform, image.target, sorted(image.args.items())]
     labels = image_builds.build_labels(job.version, how)
-    return Recipe(ports.root, context, file, platform, image.target, dict(image.args), labels)
+    test, skipped = job.settings.container_test, job.options.fast
+    labels |= container_test.labels(test, skipped)
+    return Recipe(
+        ports.root,
+        context,
+        file,
+        platform,
+        image.target,
+        dict(image.args),
+        labels,
+        container_test.image_test(test, skipped),
+    )
 
 
 def _platform(image: FunctionImage, function: Function) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from toolkit.targets.base import KindOptions, option
+from toolkit.targets.container_test import FAST
 
 
 class FunctionOptions(KindOptions, frozen=True, kw_only=True):
@@ -21,6 +22,7 @@ class FunctionOptions(KindOptions, frozen=True, kw_only=True):
             consent=True,
         ),
     ] = None
+    fast: Annotated[bool, FAST] = False
     reset_weights: Annotated[
         bool,
         option(

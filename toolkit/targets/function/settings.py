@@ -7,7 +7,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from toolkit.targets import base
+from toolkit.targets import base, container_test
+from toolkit.targets.container_test import ContainerTest
 
 ORIGINS = ("source", "build", "image", "s3")
 """The settings that say what the code comes from."""
@@ -85,6 +86,10 @@ class FunctionSettings(base.WatchSettings, frozen=True, kw_only=True):
     image: Annotated[
         FunctionImage | None, Meta(description="The container image that is built.")
     ] = None
+    container_test: Annotated[
+        ContainerTest | None,
+        Meta(description="How a container of a new `image` is tested before the push."),
+    ] = None
     s3: Annotated[S3Object | None, Meta(description="A zip that is in a bucket.")] = None
     alias: Annotated[base.Text, Meta(description="The alias that is moved to the new version.")] = (
         "live"
@@ -103,7 +108,9 @@ def problem(settings: FunctionSettings) -> str | None:
         return f"`alias` is {settings.alias}, which is a version: only an alias can be moved"
     if "\0" in "".join(settings.build.command if settings.build else ()):
         return "`build.command` holds a NUL character"
-    return None
+    if settings.container_test is not None and settings.image is None:
+        return "`container_test` needs `image`: only a container can be tested"
+    return container_test.problem(settings.container_test)
 
 
 def dockerfile(image: FunctionImage) -> str:
