@@ -16,8 +16,9 @@ import tempfile
 import time
 import uuid
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from threading import Event, Lock, Thread
 from typing import Any, NamedTuple
 
@@ -30,6 +31,9 @@ SLOWEST_S, LONG_S = 20.0, 10.0
 """The longest pause before a crashing program is started again, and after how long a program no
 longer counts as crashing.
 """
+
+DRAIN_S = 3.0
+"""How long a stop waits at most until the requests have ended that a task has."""
 
 CHUNK = 1 << 20
 SHELL = "/bin/sh"
@@ -109,6 +113,9 @@ class ContainerList:
         self._crashes: dict[str, int] = {}
         self._lock = Lock()
         self.lifeline = os.pipe()[0]
+        self._asked: Counter[str] = Counter()
+        """How many requests a load balancer has open with each address."""
+        self._draining: set[str] = set()
 
     def list(self, **_: Any) -> Sequence["Container"]:
         """All of them."""
@@ -146,9 +153,32 @@ class ContainerList:
         )
         self._crashes[container.what] = self._crashes.get(container.what, 0) + 1 if crashed else 0
 
+    @contextmanager
+    def asking(self, address: str) -> Iterator[None]:
+        """A load balancer has a request open with a task."""
+        with self._lock:
+            self._asked[address] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked[address] -= 1
+
+    def is_draining(self, address: str) -> bool:
+        """Whether a task is about to be stopped, and gets no more requests."""
+        return address in self._draining
+
+    def drain(self, container: "Container") -> None:
+        """Let the requests end that a task has, before it is stopped."""
+        self._draining.add(container.address)
+        until = time.monotonic() + DRAIN_S
+        while self._asked[container.address] and time.monotonic() < until:
+            time.sleep(0.01)
+
     def forget(self, container: "Container") -> None:
         """It was removed."""
         with self._lock:
+            self._draining.discard(container.address)
             self._containers.pop(container.id, None)
 
     def pause(self, what: str) -> float:
@@ -291,6 +321,7 @@ class Container:
         """Ask the program to end, and end it after `timeout` seconds."""
         self.stopped = True
         if self._pid and not self._done.is_set():
+            self._owner.drain(self)
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGTERM)
         if self._pid and not self._done.wait(timeout):

@@ -74,7 +74,10 @@ NAMES = {
     "ministack.services.alb.find_lb_for_host": "replaced: found in whichever account it is",
     "ministack.services.alb._find_lb_by_name": "replaced: found in whichever account it is",
     "ministack.services.alb.dispatch_request": "an open request goes to it and nowhere else",
-    "ministack.services.alb._proxy_http_target": "an open request goes to a task directly",
+    "ministack.services.alb._targets": "a request goes to a target that listens",
+    "ministack.services.alb._proxy_http_target": (
+        "replaced: a request goes to a target that listens; an open one to a task directly"
+    ),
     # CloudFormation
     "ministack.services.cloudformation.provisioners._RESOURCE_HANDLERS": (
         "types that a CDK service has are added"

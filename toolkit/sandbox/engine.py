@@ -327,14 +327,20 @@ async def _listening_address(addresses: list[tuple[str, int]]) -> tuple[str, int
     """
     # As a load balancer does: each task gets requests.
     shuffled = random.sample(addresses, len(addresses))
-    for address, port in shuffled[:-1]:
-        try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), CONNECT_S)
-        except OSError:
-            continue
-        writer.close()
-        return address, port
+    for address in shuffled[:-1]:
+        if await _listens(address):
+            return address
     return shuffled[-1]
+
+
+async def _listens(address: tuple[str, int]) -> bool:
+    """Whether something accepts connections there."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(*address), CONNECT_S)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _is_open(method: str, path: str) -> bool:
@@ -968,11 +974,45 @@ def correct_registry(port: int, secret: str) -> None:
 
 
 def correct_balancers() -> None:
-    """Find a load balancer in whichever account it is: a browser does not name an account."""
+    """Find a load balancer in whichever account it is: a browser does not name an account. What it
+    asks can be asked already, and still.
+    """
     from ministack.services import alb
 
     alb.find_lb_for_host = _in_all_accounts(alb.find_lb_for_host)
     alb._find_lb_by_name = _in_all_accounts(alb._find_lb_by_name)
+    alb._proxy_http_target = _only_to_healthy(alb._proxy_http_target)
+
+
+def _only_to_healthy(proxy: Callable[..., Any]) -> Callable[..., Any]:
+    """Requests go to those targets that accept connections, and are not about to be stopped: at
+    AWS, a task that has just started gets none before it has passed its health check, and one that
+    is stopped is drained first.
+    """
+    from ministack.services import alb, ecs
+
+    async def forward(target: dict[str, Any], group: dict[str, Any], *request: Any) -> Any:
+        registered = alb._targets.get(group.get("TargetGroupArn"), [])
+        if not registered or group.get("TargetType") != "ip":
+            return await proxy(target, group, *request)
+        tasks = ecs._docker.containers
+        by_address = {
+            (str(each["Id"]), int(each.get("Port") or group.get("Port") or 80)): each
+            for each in registered
+        }
+        until = time.monotonic() + CONNECT_S
+        while True:
+            serving = [address for address in by_address if not tasks.is_draining(address[0])]
+            address = await _listening_address(serving or list(by_address))
+            with tasks.asking(address[0]):
+                # The emulator stops the old task before the new one listens; ECS never does.
+                stopped = bool(serving) and tasks.is_draining(address[0])
+                if time.monotonic() < until and (stopped or not await _listens(address)):
+                    await asyncio.sleep(0.02)
+                    continue
+                return await proxy(by_address[address], group, *request)
+
+    return forward
 
 
 def _in_all_accounts(find: Callable[[str], Any]) -> Callable[[str], Any]:
