@@ -772,6 +772,15 @@ class Version(Struct, frozen=True):
         return self.fingerprint.startswith(IMAGE_NAMED)
 
 
+class BuiltImage(Struct, frozen=True):
+    """The image that a target builds: the repository that it is pushed to, and the settings of what
+    a container of it has to pass before (None: nothing). Both as rules.toml has them.
+    """
+
+    repository: str
+    test: Any
+
+
 class Resource(Struct, frozen=True):
     """One thing that a target's deploy changes: what it is ("stack"), its name, and the part of it
     (None: all of it).

@@ -171,6 +171,88 @@ def test_every_command_refuses_equal_targets_with_the_line(
     )
 
 
+# One test of the container for all images of a repository
+
+TEST = "container_test = { port = 80 }\n"
+OTHER_TEST = "container_test = { port = 81 }\n"
+
+
+def an_app(name: str, repository: str, test: str = TEST, build: str = "build = {}\n") -> str:
+    return app(name, service=name).replace('"r"', f'"{repository}"') + build + test
+
+
+def a_function(name: str, repository: str, test: str = TEST) -> str:
+    return (
+        f'[targets.{name}]\nkind = "function"\nfunction = "{name}"\nimage = {{ context = "a", '
+        f'repository = "{repository}" }}\n{test}'
+    )
+
+
+UNLIKE = {
+    "another": ((an_app("a", "r"), an_app("b", "r", OTHER_TEST)), "'r', as target 'a'"),
+    "none": ((an_app("a", "r", ""), an_app("b", "r")), "'r', as target 'a'"),
+    "an app and a function": (
+        (an_app("a", "r"), a_function("b", "r", OTHER_TEST)),
+        "'r', as target 'a'",
+    ),
+    "a repository of one environment": (
+        (an_app("a", "{x}"), an_app("b", "prod", ""), DEV + 'vars.x = "dev"\n', PROD),
+        "'prod' in environment 'prod', as target 'a'",
+    ),
+    "a repository of one region": (
+        (an_app("a", "{region}"), an_app("b", "us-east-1", ""), DEV, PROD),
+        "'us-east-1' in environment 'dev', as target 'a'",
+    ),
+    "a value of one environment": (
+        (
+            an_app("a", "r", 'container_test = { env = { A = "{x}" } }\n'),
+            an_app("b", "r", 'container_test = { env = { A = "dev" } }\n'),
+            DEV + 'vars.x = "dev"\n',
+            PROD,
+        ),
+        "'r' in environment 'prod', as target 'a'",
+    ),
+    "variables without an environment": (
+        (an_app("a", "{commit}"), an_app("b", "{commit}", "")),
+        "'{commit}', as target 'a'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNLIKE)
+def test_targets_that_share_a_repository_need_the_same_container_test(case: str) -> None:
+    parts, message = UNLIKE[case]
+    prod = [f'{part}vars.x = "prod"\n' if part == PROD else part for part in parts]
+    assert problems(*prod) == [
+        f"targets.b: it uses repository {message} does, but not with the same `container_test`; "
+        "give both the same, or each its own repository"
+    ]
+
+
+ALIKE = {
+    "the same": (an_app("a", "r"), a_function("b", "r")),
+    "no test": (an_app("a", "r", ""), an_app("b", "r", "")),
+    "other repositories": (an_app("a", "r"), an_app("b", "s", OTHER_TEST)),
+    "no build": (an_app("a", "r"), an_app("b", "r", "", build="")),
+    "a repository of another environment": (
+        an_app("a", "{x}"),
+        an_app("b", "staging", ""),
+        DEV + 'vars.x = "dev"\n',
+        PROD + 'vars.x = "prod"\n',
+    ),
+    "the same value": (
+        an_app("a", "r", 'container_test = { env = { A = "{x}" } }\n'),
+        an_app("b", "r", 'container_test = { env = { A = "{y}" } }\n'),
+        DEV + 'vars = { x = "dev", y = "dev" }\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ALIKE)
+def test_targets_whose_images_are_tested_alike_or_apart_are_left_alone(case: str) -> None:
+    assert problems(*ALIKE[case]) == []
+
+
 # What is left to be filled in
 
 

@@ -28,7 +28,7 @@ WRONG: dict[str, tuple[str, ...]] = {
         "version = 1\nxyzzy = []\n",
         (
             ":2: xyzzy: unknown key; there are version, project, environment, ignore, unmatched,"
-            " environments, targets, rules and 4 more"
+            " templates, environments, targets and 5 more"
         ),
     ),
     "ignore is text": (

@@ -25,6 +25,7 @@ from toolkit.model import (
     STATUSES,
     Accept,
     Backwards,
+    BuiltImage,
     Checks,
     Environment,
     Hooks,
@@ -69,6 +70,7 @@ class KindSchema(Protocol):
     def problem(self, settings: Any) -> str | None: ...
     def members(self, settings: Any) -> tuple[str, ...]: ...
     def writes(self, settings: Any) -> tuple[Resource, ...]: ...
+    def builds(self, settings: Any) -> BuiltImage | None: ...
     def consumes(self, settings: Any) -> tuple[str, ...]: ...
 
 
@@ -419,16 +421,22 @@ class _Loader(FileReader):
 
     def _check_names_in_use(self, loaded: Rules, draft: bool) -> None:
         """What only shows when variables are filled in: names that are empty, or have a hole; two
-        targets that change the same thing.
+        targets that change the same thing, or test the images of one repository in other ways.
         """
         from toolkit.config import variables
 
         writes: dict[str, tuple[Resource, ...]] = {}
+        images: dict[str, BuiltImage] = {}
         for name, target in loaded.targets.items():
-            writes[name] = self.kinds(target.kind).writes(target.settings)
+            kind = self.kinds(target.kind)
+            writes[name] = kind.writes(target.settings)
+            if (image := kind.builds(target.settings)) is not None:
+                images[name] = image
         holes = () if draft else variables.find_holes(loaded)
+        shared = variables.find_shared(writes, loaded)
+        unlike = variables.find_unlike_tests(images, loaded)
         filled = 0
-        for problem in chain(holes, variables.find_shared(writes, loaded)):
+        for problem in chain(holes, shared, unlike):
             if problem is not None:
                 message, keys = problem
                 self.add_problem(message, *keys)

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from toolkit.config.reader import annotation, annotations
-from toolkit.formats.variables import fill, names
-from toolkit.model import Environment, Resource, Rules
+from toolkit.formats.variables import fill, fill_all, names
+from toolkit.model import BuiltImage, Environment, Resource, Rules
 
 KeyedProblem = tuple[str, tuple[str | int, ...]]
 """A problem: what is wrong, and the keys where it is to be fixed."""
@@ -123,11 +123,41 @@ def find_shared(
                 yield _conflict(rival, filled, where), ("targets", target)
 
 
-def _places(
-    rules: Rules, resources: Sequence[tuple[str, Resource]]
-) -> Iterator[tuple[Environment, str]]:
+def find_unlike_tests(
+    images: Mapping[str, BuiltImage], rules: Rules
+) -> Iterator[KeyedProblem | None]:
+    """The targets that push images to the repository of another one, but test a container of them
+    in another way, in any environment: the image that the first of them has built is used by all.
+    None for each that was filled in, so that the caller can stop.
+    """
+    if all(image.test is None for image in images.values()):
+        return
+    words = {
+        target: (image.repository, msgspec.to_builtins(image.test))
+        for target, image in images.items()
+    }
+    reported = set[tuple[str, str]]()
+    filled_in = names(repr(words)) and rules.environments
+    for environment, region in _places(rules, words) if filled_in else ((None, ""),):
+        variables = {"region": region, **environment.vars} if environment else {}
+        first: dict[str, tuple[str, Any]] = {}
+        for target, its_words in words.items():
+            yield None
+            repository, test = fill_all(its_words, variables)
+            rival, its_test = first.setdefault(repository, (target, test))
+            if test != its_test and (target, rival) not in reported:
+                reported.add((target, rival))
+                where = f" in environment {environment.name!r}" if environment else ""
+                message = (
+                    f"it uses repository {repository!r}{where}, as target {rival!r} does, but not "
+                    "with the same `container_test`; give both the same, or each its own repository"
+                )
+                yield message, ("targets", target)
+
+
+def _places(rules: Rules, named: object) -> Iterator[tuple[Environment, str]]:
     """The environments, each with its regions; with one only, if no name depends on the region."""
-    by_region = any("{region}" in repr(resource) for _, resource in resources)
+    by_region = "{region}" in repr(named)
     for environment in rules.environments.values():
         regions = environment.regions
         if not by_region:

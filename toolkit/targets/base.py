@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from toolkit.advice import NextCommand
 from toolkit.errors import Refused
 from toolkit.formats import durations
-from toolkit.model import AWS, Inputs, Resource
+from toolkit.model import AWS, BuiltImage, Inputs, Resource
 
 if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from datetime import datetime
@@ -340,6 +340,12 @@ class Kind:
         Pure.
         """
         return ()
+
+    def builds(self, settings: Any) -> BuiltImage | None:
+        """The image that it builds, None if it builds none: targets that share a repository have to
+        test a container of it in the same way. Pure.
+        """
+        return None
 
     def consumes(self, settings: Any) -> tuple[str, ...]:
         """The targets whose outputs it uses; they have to be among its `needs`. Pure."""

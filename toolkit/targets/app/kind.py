@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolkit.advice import NextCommand
-from toolkit.model import ImageSource, Inputs, Resource
+from toolkit.model import BuiltImage, ImageSource, Inputs, Resource
 from toolkit.targets import base, container_test
 from toolkit.targets.app.options import AppOptions, AppRestore
 from toolkit.targets.app.settings import AppSettings, dockerfile
@@ -97,6 +97,12 @@ class AppKind(base.Kind):
                 "service", f"{cluster}/{settings.service.rpartition('/')[2]}", settings.container
             ),
         )
+
+    def builds(self, settings: AppSettings) -> BuiltImage | None:
+        """The image of its `build`."""
+        if settings.build is None:
+            return None
+        return BuiltImage(settings.repository, settings.container_test)
 
     def command(self, target: str, settings: AppSettings) -> NextCommand | None:
         """The command that deploys it."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolkit.advice import NextCommand
-from toolkit.model import ImageSource, Inputs, Resource
+from toolkit.model import BuiltImage, ImageSource, Inputs, Resource
 from toolkit.targets import base
 from toolkit.targets.function import settings as own
 from toolkit.targets.function.options import FunctionOptions, FunctionRestore
@@ -82,6 +82,12 @@ class FunctionKind(base.Kind):
     def writes(self, settings: FunctionSettings) -> tuple[Resource, ...]:
         """The function's code, whichever alias is moved to it."""
         return (Resource("function", settings.function),)
+
+    def builds(self, settings: FunctionSettings) -> BuiltImage | None:
+        """Its `image`."""
+        if settings.image is None:
+            return None
+        return BuiltImage(settings.image.repository, settings.container_test)
 
     def command(self, target: str, settings: FunctionSettings) -> NextCommand | None:
         """The command that deploys it."""
