@@ -311,12 +311,26 @@ class Observation(Struct, frozen=True):
     size: ArtifactSize | None = None
 
 
+class Usage(Struct, frozen=True):
+    """What a step or a run has taken on this machine: seconds of processor time; the peak of memory
+    of its largest program, in bytes, None where that is not above toolkit's own; the bytes of what
+    is deployed that toolkit has sent. None: not known. `unmeasured` is what belongs to it and is in
+    none of the figures, in words.
+    """
+
+    cpu_s: float | None
+    memory_bytes: int | None
+    sent_bytes: int | None
+    unmeasured: tuple[str, ...] = ()
+
+
 class Outcome(Struct, frozen=True):
     """How a step ended, as far as this process knows. `open`: the journal leaves it to `resume`;
     `took_s` is in seconds.
 
     `untouched`: what is unhealthy ran like that before this run, so there is nothing to undo.
     `slowest` and `size` are those of the last look (`Observation`).
+    `usage`: None where it was not measured.
     """
 
     step: str
@@ -333,6 +347,7 @@ class Outcome(Struct, frozen=True):
     untouched: bool = False
     slowest: tuple[TimedResource, ...] = ()
     size: ArtifactSize | None = None
+    usage: Usage | None = None
 
     @property
     def has_to_give_way(self) -> bool:
@@ -385,6 +400,7 @@ class RunResult(Struct, frozen=True):
     same: Mapping[str, SameOptions] = {}
     spans: Mapping[str, Span] = {}
     over: Mapping[str, int] = {}
+    usage: Usage | None = None
 
 
 class TargetOutputs(Struct, frozen=True):

@@ -113,6 +113,29 @@ def test_diff_starts_no_program_and_deploy_does_what_it_recommends(team: Command
     assert team.started() == []
 
 
+def test_what_its_programs_write_beside_it_is_no_other_version(team: CommandTeam) -> None:
+    """Terraform keeps providers there, serverless packages, already when they plan."""
+    writes = script("mkdir -p .terraform .serverless; date +%N > .terraform/x; cp $0 .serverless")
+    team.repo.commit(
+        "writes", {"infra/plan.sh": writes, "infra/.gitignore": ".terraform\n.serverless\nout\n"}
+    )
+    done = team("deploy", "infra", "--yes")
+    assert (done.code, team.live) == (0, team.head), done.out + done.err
+    (team.repo.path / "infra/out").mkdir()
+    (team.repo.path / "infra/out/x").write_text("what a build wrote")
+    dry = team("deploy", "infra", "--dry-run")
+    assert "-generated-" in dry.out + dry.err
+
+
+def test_a_warning_beside_the_version_is_no_version(team: CommandTeam) -> None:
+    """Terraform, helm and npm warn on standard error, and before anything else."""
+    warns = f'echo "Warning: this is old" >&2; [ ! -e {STATE}/live ] || cat {STATE}/live'
+    team.repo.commit("warns", {"infra/live.sh": script(warns)})
+    done = team("deploy", "infra", "--yes")
+    assert done.code == 0, done.err
+    assert "could not be read" not in done.out + done.err
+
+
 def test_the_dry_run_runs_the_plan_and_nothing_else(team: CommandTeam) -> None:
     dry = team("deploy", "infra", "--dry-run")
     assert dry.code == 0, dry.err
@@ -127,7 +150,63 @@ def test_a_failed_program_is_a_failed_deploy_and_stays_due(team: CommandTeam) ->
     failed = team("deploy", "infra", "--yes")
     assert failed.code == Exit.FAILED
     assert "`./deploy.sh` ended with exit code 1" in failed.out + failed.err
+    assert "exit code 1:" not in failed.out  # it wrote nothing
+    says = script("echo Error: the quota is used up; exit 1")
+    team.repo.commit("says", {"infra/deploy.sh": says})
+    failed = team("deploy", "infra", "--yes")
+    assert "ended with exit code 1: Error: the quota is used up" in failed.out.replace("\n  ", " ")
     assert states(team("diff", "--json")) != {"infra": "clean"}
+
+
+def test_what_it_took_here_is_shown_and_recorded_and_the_unknown_is_unknown(
+    team: CommandTeam,
+) -> None:
+    busy = (
+        f"i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo $TOOLKIT_VERSION > {STATE}/live"
+    )
+    team.repo.commit("busy", {"infra/deploy.sh": script(busy)})
+    done = team("deploy", "infra", "--yes", "--json")
+    assert done.code == 0, done.err
+    document = done.json
+    taken = document["steps"][0]["usage"]
+    assert taken["cpu_s"] > 0.05
+    assert taken["sent_bytes"] is None
+    assert taken["unmeasured"] == ["what deploy.sh sends"]
+    assert document["usage"]["cpu_s"] >= taken["cpu_s"]
+    assert document["usage"]["memory_bytes"] > 10 << 20
+    story = team("show", document["run"], "--json").json
+    assert story["run"]["steps"][0]["usage"] == taken
+    assert story["run"]["usage"] == document["usage"]
+    shown = team("show", document["run"]).out
+    row = next(line for line in shown.splitlines() if re.match(r"infra +\d+\.\ds ", line))
+    assert row.endswith("  unknown")
+    assert "not measured: what deploy.sh sends (infra)" in shown
+    team.repo.commit("change", {"infra/new.tf": "x\n"})
+    verbose, plain = team("deploy", "infra", "--yes", "-v"), team("deploy", "infra", "--yes", "-f")
+    assert "in all, with toolkit" in verbose.out
+    assert "in all, with toolkit" not in plain.out
+
+
+def test_a_failure_is_seen_where_whoever_started_toolkit_ignores_the_end_of_children(
+    team: CommandTeam,
+) -> None:
+    """The system keeps no exit code then, and Python takes that for 0."""
+    (team.state / "broken").touch()
+    script = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN);"
+        " os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    words = ["-m", "toolkit", "deploy", "infra", "--yes"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=team.repo.path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == Exit.FAILED, done.stdout + done.stderr
+    assert "`./deploy.sh` ended with exit code 1" in done.stdout + done.stderr
 
 
 def test_rollback_runs_its_own_words_with_the_version_that_was_good(team: CommandTeam) -> None:

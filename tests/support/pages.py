@@ -171,12 +171,13 @@ class Session:
         )
         text = re.sub(r"\b\d{8}-\d{6}-[a-z0-9]{4}\b", self._run, text)
         text = re.sub(r"\b\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?(\.\d+)?", _time, text)
+        text = _USED.sub(_used, text)
         text = re.sub(r"\b(in|of about) \d+s\b", r"\1 2s", text)
         text = _BUILT.sub(r"\1", text)  # its time is only worth telling on a slow machine
         text = _TOOK.sub(r"\1  2s", text)
         text = _NOTHING.sub(r"\1", text)
         text = _DONE.sub(r"\1 in 2s", text)
-        text = re.sub(r"\b(?:\d+ms|\d+\.\ds)(?!\w)", "12ms", text)
+        text = re.sub(r"\b(?!1\.2s)(?:\d+ms|\d+\.\ds)(?!\w)", "12ms", text)
         text = re.sub(r"(?<=(?:failing|unknown) in )12ms\b", "0.8s", text)
         text = re.sub(r"^(-+(?:  -+)+  )-{4,6}$", r"\1-----", text, flags=re.MULTILINE)
         text = _MOVING.sub(r"\1[\2] 0 of 1 tasks running\n[\2] 1 of 1 tasks running\n", text)
@@ -198,12 +199,32 @@ _BUILT = re.compile(r"^(\S+:build +done +[0-9a-f]{12}) +\d+s$", re.MULTILINE)
 _TOOK = re.compile(r"^(\S+ +(?:done|failed, rolled back) +[0-9a-f]{12}) +\d+s\b", re.MULTILINE)
 _NOTHING = re.compile(r"^(\S+ +nothing to do +[0-9a-f]{12}) +\d+s$", re.MULTILINE)
 """Rows of the table at a run's end."""
+_USED = re.compile(
+    r"^on this machine  .*\n[- ]+\n(?:.*\n)*?in all, with toolkit .*\n", re.MULTILINE
+)
+"""What a run took on this machine, as a table."""
 _DONE = re.compile(r"^(\[[\w-]+\] done|[\w-]+ [0-9a-f]{12}: done)$", re.MULTILINE)
 """A quick machine is done in less than a second."""
 _MOVING = re.compile(
     r"^(\[(\w+)\] moving .*\n)(?:\[\2\] \d+ of \d+ tasks running\n)*", re.MULTILINE
 )
 """How many of a deploy's looks come while tasks start depends on the machine."""
+
+
+def _used(match: re.Match[str]) -> str:
+    """The table of what a run took on this machine, with the same figures everywhere."""
+    rows = [re.split(r" {2,}", row) for row in match[0].splitlines()]
+    for row in rows[2:]:
+        row[1] = "1.2s"
+        row[2] = re.sub(r"\d.*", "96.0 MB", row[2])
+        row[3] = re.sub(r"[1-9].*", "1.2 MB", row[3])
+    widths = [max(map(len, column)) for column in zip(rows[0], *rows[2:], strict=True)]
+    rows[1] = ["-" * width for width in widths]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _time(match: re.Match[str]) -> str:

@@ -535,7 +535,7 @@ class Control:
             if common.as_json:
                 output.document(show.document(self._command, result, jobs))
             else:
-                output.say(show.text(result, jobs, output.width()))
+                output.say(show.text(result, jobs, output.width(), common.verbose))
 
 
 def _exceeded_budgets(jobs: Sequence[Job], rules: Rules, took_s: float) -> dict[str, int]:

@@ -3,6 +3,7 @@ become exit codes.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -218,6 +219,8 @@ def main(args: list[str] | None = None) -> None:
     `diff`, and nothing is left to save.
     """
     output.prepare()
+    # Whoever started us may ignore it; then the system would keep no exit code of what we start.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     args = sys.argv[1:] if args is None else args
     try:
         code = run(args)

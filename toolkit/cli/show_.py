@@ -24,6 +24,9 @@ def show(ctx: click.Context, run: str, folder: str | None, rules: str | None, as
     """Show one run: its command, and how each step ended."""
     story = open_run(ctx, run, folder, rules, silent=as_json).story
     if as_json:
-        return output.document(display.run_document(story.summary, story.steps))
-    output.say(display.run(story.summary, story.steps, processes.current_process().host))
+        return output.document(
+            display.run_document(story.summary, story.steps, story.step_usage, story.usage)
+        )
+    host, width = processes.current_process().host, output.width()
+    output.say(display.run(story.summary, story.steps, host, story.step_usage, story.usage, width))
     return 0

@@ -9,6 +9,8 @@ from contextvars import copy_context
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from toolkit.ports import usage
+
 if TYPE_CHECKING:  # it loads logging, which takes longer than many a git call
     from concurrent.futures import Future
 
@@ -27,7 +29,7 @@ class DaemonThread(Thread):
     """
 
     def __init__(self, do: Callable[[], None]) -> None:
-        super().__init__(target=copy_context().run, args=(do,), daemon=True)
+        super().__init__(target=copy_context().run, args=(usage.in_thread, do), daemon=True)
 
 
 class Timeout(Exception):

@@ -120,10 +120,20 @@ def job_facts(job: Job) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def start(command: Command, kept_open: Sequence[int] = ()) -> process.LineProgram:
-    """Start it. Raises Refused where that is not possible: nothing has run then."""
+def start(
+    command: Command, kept_open: Sequence[int] = (), only_out: bool = False
+) -> process.LineProgram:
+    """Start it; `only_out` drops what it writes to standard error. Raises Refused where that is not
+    possible: nothing has run then.
+    """
     try:
-        return process.LineProgram(command.argv, command.folder, command.env, kept_open=kept_open)
+        return process.LineProgram(
+            command.argv,
+            command.folder,
+            command.env,
+            kept_open=kept_open,
+            only_out=only_out,
+        )
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise Refused(

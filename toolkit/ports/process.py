@@ -9,11 +9,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from threading import Thread
+from threading import Lock, Thread
+from typing import Any
 
 from msgspec import Struct
 
-from toolkit.ports import debug
+from toolkit.ports import debug, usage
 
 CHUNK = 1 << 18
 LONGEST = 1 << 20
@@ -22,6 +23,63 @@ _PASSED_ON = ("HOME", "PATH", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK", "XDG
 """The variables that a child gets from our environment. No GIT_*, LD_*, PYTHON*: they change what
 programs do.
 """
+
+
+LOST = -signal.SIGCHLD
+"""The code of a program that somebody else has collected: like a signal, it says neither that it
+went well nor that it failed.
+"""
+
+
+class _Popen(subprocess.Popen[bytes]):
+    """A process whose end says what it has taken, for whoever's work it does. Thread-safe like its
+    base: whoever waits for its end does not stop the others' `poll`.
+    """
+
+    def __init__(self, *words: Any, **options: Any) -> None:
+        self._meter, self._collecting = usage.current(), Lock()
+        super().__init__(*words, **options)
+        self._floor_bytes = usage.own_peak_bytes()
+
+    def poll(self) -> int | None:
+        """Its code, None while it runs."""
+        if self.returncode is None and self._collecting.acquire(blocking=False):
+            try:
+                self._collect(os.WNOHANG)
+            finally:
+                self._collecting.release()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its code, once it has ended. Raises TimeoutExpired."""
+        until = None if timeout is None else time.monotonic() + timeout
+        pause_s = 0.0005
+        while self.returncode is None:
+            if until is None:
+                with self._collecting:
+                    self._collect(0)
+            elif self.poll() is None:
+                left_s = until - time.monotonic()
+                if left_s <= 0:
+                    raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+                pause_s = min(2 * pause_s, left_s, 0.05)
+                time.sleep(pause_s)
+        return self.returncode
+
+    def _collect(self, options: int) -> None:
+        if self.returncode is not None:
+            return  # another thread was faster
+        try:
+            pid, status, spent = os.wait4(self.pid, options)
+        except ChildProcessError:
+            self.returncode = LOST
+            if self._meter is not None:
+                self._meter.add_program(None, 0)
+            return
+        if pid == self.pid:
+            self.returncode = os.waitstatus_to_exitcode(status)
+            if self._meter is not None:
+                self._meter.add_program(spent, self._floor_bytes)
 
 
 class CompletedProgram(Struct, frozen=True):
@@ -41,7 +99,7 @@ class StreamedProgram:
         self, argv: Sequence[str], folder: str, env: Mapping[str, str], stdin: bytes | None = None
     ) -> None:
         self._command, self._began = (argv, folder), debug.now()
-        self._process = subprocess.Popen(
+        self._process = _Popen(
             argv,
             cwd=folder,
             env=dict(env),
@@ -112,7 +170,7 @@ class StreamedProgram:
 class LineProgram:
     """A started program whose output and complaints come line by line, together. It is in a session
     of its own, which `stop` ends. The descriptors in `kept_open` stay open in it: a lock that it
-    holds outlives this process.
+    holds outlives this process. `only_out` drops the complaints.
     """
 
     def __init__(
@@ -122,16 +180,17 @@ class LineProgram:
         env: Mapping[str, str],
         stdin: bytes | None = None,
         kept_open: Sequence[int] = (),
+        only_out: bool = False,
     ) -> None:
         self._command, self._began = (argv, folder), debug.now()
         debug.program_started(argv, folder)
-        self._process = subprocess.Popen(
+        self._process = _Popen(
             argv,
             cwd=folder,
             env=dict(env),
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.DEVNULL if only_out else subprocess.STDOUT,
             start_new_session=True,
             pass_fds=kept_open,
         )
@@ -291,7 +350,7 @@ class BoundedProgram:
         # no arguments: they may hold what it signs in with
         self._command, self._began = argv[:1], debug.now()
         debug.program_started(self._command)
-        self._process: subprocess.Popen[bytes] = subprocess.Popen(
+        self._process = _Popen(
             argv,
             stdin=stdin,
             start_new_session=not asks,
@@ -340,20 +399,28 @@ def _run(
     argv: Sequence[str], folder: str, env: Mapping[str, str], patience_s: float | None
 ) -> CompletedProgram:
     try:
-        done = subprocess.run(
+        program = _Popen(
             argv,
             cwd=folder,
             env=dict(env),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,
-            timeout=patience_s,
         )
-    except subprocess.TimeoutExpired as error:
-        return CompletedProgram(-9, error.stdout or b"", error.stderr or b"")
     except OSError as error:
         return CompletedProgram(127, b"", (error.strerror or str(error)).encode())
-    return CompletedProgram(done.returncode, done.stdout, done.stderr)
+    with program:
+        try:
+            out, err = program.communicate(timeout=patience_s)
+        except subprocess.TimeoutExpired as error:
+            program.kill()
+            program.wait()
+            return CompletedProgram(-9, error.stdout or b"", error.stderr or b"")
+        except BaseException:
+            program.kill()  # nobody waits for it any more
+            raise
+        return CompletedProgram(program.wait(), out, err)
 
 
 def fed(argv: Sequence[str], text: bytes, env: Mapping[str, str], patience_s: float) -> bool:

@@ -16,6 +16,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from msgspec import Struct
 
 from toolkit.errors import CredentialsProblem, NotAllowed, Refused, RegistryError, TagTaken
+from toolkit.ports import usage
 from toolkit.ports.background import BackgroundTask, items_until
 from toolkit.ports.registry_address import RegistryAddress, SecretText
 
@@ -257,6 +258,7 @@ class RegistryClient:
                     f"the registry {self.host} has kept a layer under another digest than it was"
                     " sent with"
                 )
+            usage.sent(os.path.getsize(path))
             return True
 
         return self._retry(send)

@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from toolkit.advice import NextCommand
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
+from toolkit.operations import Usage
 from toolkit.ports.clock import Clock, SystemClock
 from toolkit.ports.disk import (
     Disk,
@@ -504,6 +505,16 @@ def _busy_error(store: Store, run: str) -> LockHeld:
         f" (process {writer.get('pid', 'unknown')})"
     )
     return LockHeld(target=run, owner=owner, since=run[:15], command=command(writer))
+
+
+def usage_of(entry: JournalEntry) -> Usage | None:
+    """What a step or a run has taken on the machine that has ended it; None where its end does not
+    say that. Pure.
+    """
+    try:
+        return msgspec.convert(entry.facts.get("usage"), Usage | None)
+    except msgspec.ValidationError:
+        return None  # the line may be a colleague's, or a later version's
 
 
 def command(facts: Mapping[str, Any]) -> str:

@@ -9,8 +9,8 @@ from threading import Thread
 
 from toolkit.errors import FileProblem
 from toolkit.exits import Exit
-from toolkit.operations import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus, Span
-from toolkit.ports import debug
+from toolkit.operations import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus, Span, Usage
+from toolkit.ports import debug, usage
 from toolkit.record.journal import EntryState
 from toolkit.run.events import RunEnded, RunPlanned, StepEnded
 from toolkit.run.outcomes import in_doubt, run_status, with_run
@@ -233,12 +233,14 @@ class Execution:
         outcomes = tuple(
             with_run(self._outcomes[step], run) for step in self._jobs if step in self._outcomes
         )
-        status, code = self._conclude(outcomes, not_started)
+        taken = usage.of_process()
+        status, code = self._conclude(outcomes, not_started, taken)
         left = self._request.left
         if left and code == Exit.OK:  # all of it went well, but it was not everything
             status, code = RunStatus.PARTIAL, int(Exit.PARTLY)
         spans = dict(self._spans)
-        return RunResult(run, status, code, outcomes, tuple(not_started), took_s, left, spans=spans)
+        rest = tuple(not_started)
+        return RunResult(run, status, code, outcomes, rest, took_s, left, spans=spans, usage=taken)
 
     def _never_begun(self) -> list[str]:
         """The steps that a stopped run has not begun, including those that should undo what is
@@ -260,9 +262,9 @@ class Execution:
             self._skip(step, "another step did not end well, and --fail-fast applies", still_open)
 
     def _conclude(
-        self, outcomes: Sequence[Outcome], not_started: Sequence[str]
+        self, outcomes: Sequence[Outcome], not_started: Sequence[str], taken: Usage
     ) -> tuple[RunStatus, int]:
-        """The run's status word and exit code."""
+        """The run's status word and exit code; its end is written down."""
         deciding = [outcome for outcome in outcomes if self._decides(outcome)]
         if not deciding:  # nothing but builds
             deciding = list(outcomes)
@@ -273,15 +275,15 @@ class Execution:
             status, code = RunStatus.IN_DOUBT, Exit.IN_DOUBT
         is_open = bool(not_started) or any(outcome.open for outcome in outcomes)
         if not is_open and not self._unwritten:
-            self._write_end(status, code)
+            self._write_end(status, code, taken)
         if self._unwritten and self._stop.signal is None:
             # Done or not: nobody but this process knows it.
             status, code = RunStatus.IN_DOUBT, Exit.IN_DOUBT
         return status, code
 
-    def _write_end(self, status: RunStatus, code: int) -> None:
+    def _write_end(self, status: RunStatus, code: int, taken: Usage) -> None:
         try:
-            self._journal.journal.append(EntryState.END, exit=code, status=status)
+            self._journal.journal.append(EntryState.END, exit=code, status=status, usage=taken)
         except FileProblem as problem:
             self._stop.ask(problem=problem)
             self._unwritten = True

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.errors import Refused, StateDamaged
 from toolkit.operations import GOOD, Job, LiveVersion, Outcome, Verdict
-from toolkit.record.journal import EntryState, JournalEntry
+from toolkit.record.journal import EntryState, JournalEntry, usage_of
 from toolkit.run.jobs import unpack
 from toolkit.run.outcomes import BAD
 from toolkit.run.request import BegunStep
@@ -183,4 +183,5 @@ def _outcome(job: Job, entry: JournalEntry) -> Outcome:
         took_s=took,
         untouched=facts.get("untouched") is True,
         live=None if live is None else msgspec.convert(live, LiveVersion),
+        usage=usage_of(entry),
     )

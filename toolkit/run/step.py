@@ -25,8 +25,17 @@ from toolkit.errors import (
     Superseded,
     ToolkitError,
 )
-from toolkit.operations import GOOD, Job, LiveVersion, Observation, Outcome, StepState, Verdict
-from toolkit.ports import debug
+from toolkit.operations import (
+    GOOD,
+    Job,
+    LiveVersion,
+    Observation,
+    Outcome,
+    StepState,
+    Usage,
+    Verdict,
+)
+from toolkit.ports import debug, usage
 from toolkit.ports.clock import Clock
 from toolkit.record.journal import EntryState
 from toolkit.run import outcomes, superseded
@@ -112,7 +121,7 @@ class StepExecution:
         """Deploy it, check it, and write down how that ended. Never raises; `over` is called at
         the end, in any case.
         """
-        with self._ended(over), self._concluded():
+        with self._ended(over), usage.measured() as taken, self._concluded(taken):
             if not self._is_needed():
                 return
             for attempt in range(APPLIES):
@@ -187,13 +196,17 @@ class StepExecution:
             over(self)
 
     @contextmanager
-    def _concluded(self) -> Iterator[None]:
-        """What ends the step inside, well or not, becomes its outcome, which is written down."""
+    def _concluded(self, taken: Callable[[], Usage]) -> Iterator[None]:
+        """What ends the step inside, well or not, becomes its outcome, which is written down, with
+        what it has `taken` on this machine.
+        """
         began = self._clock.elapsed()
         # A step that was begun long ago gets some time nevertheless: it may have ended well
         # meanwhile.
         resumed, waited_s = self._waited_s is not None, self._waited_s or 0.0
         least_s = RESUMED_LEAST_S if resumed else 0.0
+        if resumed:
+            usage.exclude("what an earlier process did", sends=True)
         self._deadline = began + max(self.job.deadline_s - waited_s, least_s)
         try:
             yield
@@ -210,6 +223,7 @@ class StepExecution:
                 log=tuple(map(redact, outcome.log)),
                 took_s=round(self._clock.elapsed() - began + waited_s, 2),
                 adopted=resumed,
+                usage=taken(),
             )
         )
 
@@ -501,6 +515,8 @@ class StepExecution:
             "took_s": outcome.took_s,
             "live": _without_bodies(outcome.live),
         }
+        if outcome.usage is not None:
+            facts["usage"] = outcome.usage
         if outcome.untouched:
             facts["untouched"] = True
         if phases := self._phases.seconds():

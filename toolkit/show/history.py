@@ -1,9 +1,10 @@
 """What happened, as people and programs read it: runs, their steps, and locks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toolkit.operations import RunStatus
+from toolkit.operations import RunStatus, Usage
+from toolkit.show import usage
 from toolkit.show.run import verdict_word
 from toolkit.show.style import Role, marked
 from toolkit.show.table import room, table
@@ -71,9 +72,17 @@ def _author(summary: Any, this_host: str) -> str:
     return str(user)
 
 
-def run(summary: Any, steps: Sequence[tuple[str, str, str]], this_host: str = "") -> str:
-    """One run: what was asked, when, by whom (and where, if that is not `this_host`), and each
-    step's end. `steps` are step, verdict and cause.
+def run(
+    summary: Any,
+    steps: Sequence[tuple[str, str, str]],
+    this_host: str = "",
+    step_usage: Mapping[str, Usage] | None = None,
+    whole: Usage | None = None,
+    width: int = WIDTH,
+) -> str:
+    """One run: what was asked, when, by whom (and where, if that is not `this_host`), each step's
+    end, and what they and the `whole` run have taken on that machine. `steps` are step, verdict and
+    cause.
     """
     status = _status(summary)
     if summary.exit is not None:
@@ -98,6 +107,9 @@ def run(summary: Any, steps: Sequence[tuple[str, str, str]], this_host: str = ""
             for step, verdict, cause in steps
         ]
         lines += ["", table(("step", "verdict", "cause"), rows)]
+    taken = usage.lines(step_usage or {}, whole, width)
+    if taken:
+        lines += ["", *taken]
     return "\n".join(lines)
 
 
@@ -171,12 +183,19 @@ def locks_document(held: Sequence[tuple[str, Any, str]]) -> dict[str, Any]:
     return {"toolkit": 1, "command": "lock show", "status": "ok", "exit": 0, "locks": locks}
 
 
-def run_document(summary: Any, steps: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+def run_document(
+    summary: Any,
+    steps: Sequence[tuple[str, str, str]],
+    step_usage: Mapping[str, Usage],
+    whole: Usage | None,
+) -> dict[str, Any]:
     """One run for programs. `steps` are step, verdict and cause."""
     causes = {step: cause for step, _, cause in steps}
     document = _summary_document(summary)
+    document["usage"] = usage.document(whole)
     for step in document["steps"]:
         step["cause"] = causes.get(step["step"]) or None
+        step["usage"] = usage.document(step_usage.get(step["step"]))
     return {"toolkit": 1, "command": "show", "status": "ok", "exit": 0, "run": document}
 
 

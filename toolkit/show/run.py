@@ -20,6 +20,7 @@ from toolkit.operations import (
     RunStatus,
     Verdict,
 )
+from toolkit.show import usage
 from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
 from toolkit.show.style import Role, marked, plain
 from toolkit.show.table import room, table
@@ -331,14 +332,14 @@ def hooks(commands: Mapping[str, Sequence[Sequence[str]]], width: int = WIDTH) -
     return lines
 
 
-def text(result: RunResult, jobs: Sequence[Job], width: int = WIDTH) -> str:
+def text(result: RunResult, jobs: Sequence[Job], width: int = WIDTH, verbose: bool = False) -> str:
     """The end of a run: the table if there are several steps, then what failed, and what to do
-    next.
+    next. `verbose`: also what it has taken on this machine.
     """
-    return "\n".join(_lines(result, {job.step: job for job in jobs}, width))
+    return "\n".join(_lines(result, {job.step: job for job in jobs}, width, verbose))
 
 
-def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
+def _lines(result: RunResult, jobs: Mapping[str, Job], width: int, verbose: bool) -> Iterator[str]:
     several = sum(not job.undoes for job in jobs.values()) > 1
     if several:
         rows = [_row(outcome, jobs) for outcome in result.outcomes]
@@ -365,6 +366,10 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
             yield f"{name}{size_words(outcome.size)}"
         same = result.same.get(outcome.step, NO_OPTIONS)
         yield from _detail(outcome, jobs[outcome.step], several, same, width)
+    if verbose:
+        taken = {each.step: each.usage for each in result.outcomes if each.usage is not None}
+        yield from usage.lines(taken, result.usage, width)
+        yield ""
     for environment, budget_s in result.over.items():
         took = duration(round(result.took_s))
         words = f"warning: the run took {took}: more than the budget of {line(environment)}"
@@ -460,6 +465,7 @@ def document(command: str, result: RunResult, jobs: Sequence[Job]) -> dict[str, 
         "environment": environments[0] if len(environments) == 1 else None,
         "environments": environments,
         "took_s": result.took_s,
+        "usage": usage.document(result.usage),
         "over_budget": dict(result.over),
         "steps": [_step(outcome, by_step[outcome.step], result) for outcome in result.outcomes],
         "critical_path": critical_path(jobs, result.spans),
@@ -491,6 +497,7 @@ def _step(outcome: Outcome, job: Job, result: RunResult) -> dict[str, Any]:
         "began_s": None if span is None else span.began_s,
         "took_s": outcome.took_s,
         "adopted": outcome.adopted,
+        "usage": usage.document(outcome.usage),
         "outputs": dict(outcome.outputs),
         "log": list(outcome.log),
         "live": None if outcome.live is None else live_document(outcome.live),

@@ -47,7 +47,7 @@ from toolkit.errors import (
     Stopped,
     TagTaken,
 )
-from toolkit.ports import registry
+from toolkit.ports import registry, usage
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.registry import RegistryClient, digest_of
 from toolkit.show.advice import sentence
@@ -167,10 +167,18 @@ def test_the_second_push_sends_nothing(app: RegistryAddress, tmp_path: Path) -> 
 
 def test_only_the_changed_layer_is_sent(app: RegistryAddress, tmp_path: Path) -> None:
     root, message = folder(tmp_path / "c", FILES), Said()
-    push(root, app)
-    (root / "run.sh").write_text("changed")
-    push(root, app, "v2", message)
+    with usage.measured() as taken:
+        push(root, app)
+        first = taken().sent_bytes
+        (root / "run.sh").write_text("changed")
+        push(root, app, "v2", message)
+        both = taken().sent_bytes
+        push(root, app, "v2", message)
+        assert taken().sent_bytes == both
     assert "2 layers, 1 already there" in message.lines
+    assert first is not None
+    assert both is not None
+    assert 100 < both - first < first  # each has layers and a configuration
 
 
 def test_a_tag_that_stands_for_something_else_is_not_moved(

@@ -19,7 +19,7 @@ from toolkit.artifacts.images.types import Builder, BuildLog, Pushed, Recipe, pu
 from toolkit.errors import ProgramFailed, TagTaken
 from toolkit.formats.build_stages import declared
 from toolkit.formats.dockerfile import parse
-from toolkit.ports import process
+from toolkit.ports import process, usage
 from toolkit.ports.registry import connected
 from toolkit.ports.registry_address import RegistryAddress
 
@@ -73,6 +73,8 @@ class Docker:
                 _server(registry),
                 stdin=registry.password.reveal(),
             )
+            # The daemon works and pushes, and its client waits for it.
+            usage.exclude(f"what the daemon of {self.name} does and sends", sends=True)
             image = f"{_server(registry)}/{registry.repository}:{tag}"
             new_tag = _Tag(registry, tag, log)
             buildx = self._has_buildx(runner.env)
@@ -179,6 +181,7 @@ class PodmanEngine:
         new_tag = _Tag(registry, tag, log)
         new_tag.refuse_taken()
         image = f"{_server(registry)}/{registry.repository}:{tag}"
+        usage.exclude(f"what {self.name} sends", sends=True)
         insecure = ["--tls-verify=false"] if urlsplit(registry.address).scheme == "http" else []
         with tempfile.TemporaryDirectory(prefix="toolkit-podman-") as folder:
             runner = _Runner(self._engine, self._engine.environment(), log)

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.errors import CloudError
+from toolkit.ports import usage
 from toolkit.ports.aws.client import Aws
 
 LAMBDA = "lambda"
@@ -185,6 +186,7 @@ def update_code(aws: Aws, name: str, code: Mapping[str, Any], revision: str) -> 
     answer = aws.write(
         LAMBDA, "update_function_code", FunctionName=name, RevisionId=revision, **code
     )
+    usage.sent(len(code.get("ZipFile", b"")))
     return _function(name, answer)
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree
 
 from toolkit import errors
+from toolkit.ports import usage
 from toolkit.ports.aws.client import Aws, ObjectSender
 from toolkit.ports.aws.s3 import parse_date
 
@@ -102,6 +103,7 @@ class Objects:
             }
             answered = self._sender.put(self.prefix + key, sent, body)
             if answered is not None and answered[0]:
+                usage.sent(size)
                 return answered[0]
         with self._explained():
             # The same content under the same key: a second attempt changes nothing.
@@ -116,6 +118,7 @@ class Objects:
                 ChecksumSHA256=checksum,
                 **headers,
             )
+        usage.sent(size)
         return str(answer["ETag"])
 
     def copy(self, source: str, etag: str, key: str, headers: Mapping[str, str]) -> str | None:

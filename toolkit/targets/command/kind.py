@@ -24,7 +24,7 @@ from toolkit.operations import (
     StepState,
     Verdict,
 )
-from toolkit.ports import commands, processes
+from toolkit.ports import causes, commands, processes, usage
 from toolkit.ports.ports import Ports
 from toolkit.targets import base
 from toolkit.targets.command import program
@@ -33,6 +33,10 @@ from toolkit.targets.command.settings import CommandSettings
 
 MOST_LINES = 200
 """So many lines of what `plan` writes are shown."""
+WRITTEN = (".terraform", ".serverless", ".sst", ".wrangler", "node_modules")
+"""Folders that such programs write, already when they plan, or that a package manager fills from
+what a committed file says.
+"""
 LAG_S = 10.0
 """For how long `live` may print another version after `deploy` has ended well, in seconds."""
 
@@ -56,8 +60,13 @@ class CommandKind(base.Kind):
         return None
 
     def inputs(self, settings: CommandSettings) -> Inputs:
-        """The folder that its programs run in; for the root, what rules say."""
-        return Inputs() if settings.folder in ("", ".") else Inputs(folders=(settings.folder,))
+        """The folder that its programs run in, without what they write there themselves; for the
+        root, what rules say.
+        """
+        folder = os.path.normpath(settings.folder)
+        if folder == ".":
+            return Inputs()
+        return Inputs(folders=(folder,), built=tuple(f"{folder}/{name}" for name in WRITTEN))
 
     def programs(self, settings: CommandSettings) -> tuple[str, ...]:
         """Their folder, for a program reads what lies beside it (a Makefile, a module); and each
@@ -119,6 +128,7 @@ class CommandKind(base.Kind):
                 report.keep(unchanged=True)
                 return
         report.phase(f"running {join(words)}")
+        usage.exclude(f"what {os.path.basename(words[0])} sends", sends=True)
         report.intend("run", command=join(words), folder=job.settings.folder)
         # On disk before it is started: whoever finds only this knows that it may be running.
         report.keep(started=True, process=None, code=None, ended="")
@@ -134,7 +144,8 @@ class CommandKind(base.Kind):
             child.stop()  # nobody would read what it writes, nor see its end
             raise
         ended = commands.run(command, child, ports.clock, job.deadline_s, report.log, report.check)
-        report.keep(code=ended.code, ended=commands.describe(ended))
+        cause = causes.cause(ended.last, ended.code)
+        report.keep(code=ended.code, ended=commands.describe(ended), cause=cause)
 
     def observe(
         self,
@@ -154,10 +165,11 @@ class CommandKind(base.Kind):
             return self._ended_well(job, ports, live, before)
         # A negative code is a signal: nobody knows how far the program came.
         if isinstance(code, int) and code > 0:
-            words = join(_words(job))
-            return Observation(
-                StepState.FAILED, cause=f"`{words}` {receipt.get('ended')}; see its log"
-            )
+            reason = f"`{join(_words(job))}` {receipt.get('ended')}"
+            cause = str(receipt.get("cause") or "")
+            if cause and cause not in reason:
+                reason += f": {cause}"
+            return Observation(StepState.FAILED, cause=reason)
         runs = _is_running(receipt.get("process"))
         if runs:
             return Observation(StepState.RUNNING, phase="its program is still running")

@@ -24,22 +24,28 @@ def find(job: Job, words: Sequence[str], root: str) -> Command:
     return commands.find(around, words, root)
 
 
-def look(job: Job, words: Sequence[str], root: str, clock: Clock) -> tuple[Ended, list[str]]:
-    """Run a command that only looks: how it ended, and its lines. Raises Refused."""
+def look(
+    job: Job, words: Sequence[str], root: str, clock: Clock, only_out: bool = False
+) -> tuple[Ended, list[str]]:
+    """Run a command that only looks: how it ended, and its lines, without its complaints if
+    `only_out`. Raises Refused.
+    """
     command = find(job, words, root)
+    program = commands.start(command, only_out=only_out)
     lines: list[str] = []
     return commands.run(
-        command, commands.start(command), clock, LOOK_S, lines.append, commands.never_stopped
+        command, program, clock, LOOK_S, lines.append, commands.never_stopped
     ), lines
 
 
 def read_version(job: Job, root: str, clock: Clock) -> str | None:
     """The version that runs, as `live` prints it in its first line; None where it prints nothing.
+    Warnings of terraform, helm or npm come on standard error, and are none.
 
     Raises Refused, and ProgramFailed where it does not end well, or prints what is not a version.
     """
     words = job.settings.live
-    ended, lines = look(job, words, root, clock)
+    ended, lines = look(job, words, root, clock, only_out=True)
     if ended.code != 0:
         raise ProgramFailed(program=words[0], reason=f"`{join(words)}` {commands.describe(ended)}")
     first = next((line.strip() for line in lines if line.strip()), "")

@@ -38,7 +38,7 @@ class CommandSettings(base.JudgedSettings, frozen=True, kw_only=True):
         tuple[base.Text, ...],
         Meta(
             description="The command that prints the running version (`{version}`) in its first"
-            " line."
+            " line, to standard output."
         ),
     ] = ()
     rollback: Annotated[

@@ -14,7 +14,7 @@ from toolkit.artifacts import packages
 from toolkit.artifacts.packages import Package
 from toolkit.errors import CloudError, Missing, Refused
 from toolkit.operations import Job, PlannedCall
-from toolkit.ports import files
+from toolkit.ports import files, usage
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.functions import Function
 from toolkit.ports.aws.names import bucket_and_prefix
@@ -151,6 +151,7 @@ def put(aws: Aws, upload: Upload, account: str) -> None:
         ContentLength=upload.size,
         ExpectedBucketOwner=account,
     )
+    usage.sent(upload.size)
 
 
 def remarks(code: Code, function: Function) -> list[str]:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from toolkit.errors import CloudError, Missing, NoTemplate, Refused, Unexpected
 from toolkit.operations import Job
-from toolkit.ports import cdk, cdk_assembly, cdk_order, files
+from toolkit.ports import cdk, cdk_assembly, cdk_order, files, usage
 from toolkit.ports.aws.client import Aws, same_account
 from toolkit.ports.aws.names import bucket_and_prefix, suffix
 from toolkit.ports.ports import Ports
@@ -284,3 +284,4 @@ def upload(aws: Aws, source: ChangeSetSource, asset: cdk_assembly.CdkAsset, repo
             if problem.aws_code == "NoSuchBucket":
                 raise Missing(what="bucket", name=asset.bucket, where="") from None
             raise
+        usage.sent(size)
