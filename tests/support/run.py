@@ -47,14 +47,12 @@ class Toolkit:
         return Result(code, out, err)
 
 
-def process(
-    folder: Path, *args: str, given: bytes = b"", timeout_s: float = 60, **env: str
-) -> Result:
+def process(folder: Path, *args: str, given: bytes = b"", **env: str) -> Result:
     """Run `python -m toolkit` as a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **env}
     command = [sys.executable, "-m", "toolkit", *args]
     done = subprocess.run(
-        command, cwd=folder, env=environment, input=given, capture_output=True, timeout=timeout_s
+        command, cwd=folder, env=environment, input=given, capture_output=True, timeout=60
     )
     return Result(
         done.returncode,
