@@ -108,6 +108,24 @@ class Hooks(Struct, frozen=True):
     deadline_s: int = 600
 
 
+class InputSource(StrEnum):
+    """Where an input outside git is: the Parameter Store, Secrets Manager, the environment."""
+
+    SSM = "ssm"
+    SECRET = "secret"  # noqa: S105 (the name of a source)
+    ENV = "env"
+
+
+class DeclaredInput(Struct, frozen=True):
+    """Something outside git that a target is made of, or runs with, as rules.toml declares it."""
+
+    source: InputSource
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.name}"
+
+
 class Target(Struct, frozen=True):
     """One thing that is deployed. Only a group has `members`. Times are in seconds."""
 
@@ -120,6 +138,7 @@ class Target(Struct, frozen=True):
     members: tuple[str, ...] = ()
     deadline_s: int = 3600
     hooks: Hooks = Hooks()
+    declared_inputs: tuple[DeclaredInput, ...] = ()
 
 
 class ImageSource(Struct, frozen=True):

@@ -77,6 +77,12 @@ class Job(Struct, frozen=True):
     consumed: tuple[OutputSource, ...] = ()
     conditional: bool = False
     """Whether it is only done if the outputs that it uses are other ones by then."""
+    inputs: Mapping[str, str] = {}
+    """The version of each input outside git that it is deployed with, as read before it began."""
+    renews: bool = False
+    """Whether one of them has changed since its last deploy, or that is not known: it is deployed
+    though nothing of its own changes.
+    """
 
     @property
     def is_build(self) -> bool:
@@ -161,6 +167,24 @@ class LiveVersion(Struct, frozen=True):
     """What put it there, if that was no deploy of this target: `stack Shop`."""
     doubt: str = ""
     notes: tuple[str, ...] = ()
+    in_flight: str = ""
+    """What is being put in its place right now, in words."""
+    stuck: str = ""
+    """Why nothing moves any more though it should, in words."""
+
+
+class Drift(Struct, frozen=True):
+    """How what is live differs from what was deployed, as the provider found by looking at each
+    part: `differences` in words, without values. `unknown` says why some of it, or all, could not
+    be looked at; `ignored` is how many differences say nothing, such as defaults. `notes` are what
+    else there is to say, `next` is what to do about it.
+    """
+
+    differences: tuple[str, ...] = ()
+    unknown: str = ""
+    ignored: int = 0
+    notes: tuple[str, ...] = ()
+    next: Advice = ""
 
 
 class PlannedCall(Struct, frozen=True):

@@ -182,6 +182,8 @@ NOT_MISSED = {
         "toolkit does without it: then the health of targets is not known"
     ),
     "cloudwatch:DescribeAlarms": "only `health` asks for it",
+    "cloudformation:DescribeStackResourceDrifts": "only `diff live --drift` asks for it",
+    "cloudformation:DescribeStackDriftDetectionStatus": "only `diff live --drift` asks for it",
     "cloudformation:DescribeStackResources": (
         "only for nested stacks, and what is in one: there is none here"
     ),

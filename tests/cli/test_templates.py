@@ -99,6 +99,23 @@ def test_uncommitted_files_count_as_a_deploy_would_take_them(deployed: Shop) -> 
     assert deployed.due("--templates", "--committed") == []
 
 
+def test_a_template_that_somebody_changed_by_hand_is_seen_in_what_is_live(
+    deployed: Shop, cloud: Cloud
+) -> None:
+    assert deployed.refined("live") == {"net": "unchanged", "jobs": "unchanged"}
+    cfn = cloud.aws()
+    template = cfn.read("cloudformation", "get_template", StackName="Net")["TemplateBody"]
+    text = template if isinstance(template, str) else json.dumps(template)
+    changed = text.replace('"DelaySeconds": 1', '"DelaySeconds": 77')
+    assert changed != text
+    tags = cfn.read("cloudformation", "describe_stacks", StackName="Net")["Stacks"][0]["Tags"]
+    cfn.write("cloudformation", "update_stack", StackName="Net", TemplateBody=changed, Tags=tags)
+    assert deployed.refined("live") == {"net": "changed", "jobs": "unchanged"}
+    assert deployed.refined() == {"net": "unchanged", "jobs": "unchanged"}  # as recorded
+    assert "DelaySeconds: 77 -> 1" in deployed("diff", "live", "--templates").out
+    assert deployed.due("live", "--templates") == ["net"]
+
+
 def test_what_no_rule_called_for_is_added_with_the_file_that_needs_one(deployed: Shop) -> None:
     values = {"values.json": json.dumps({"Jobs": {"DelaySeconds": 7}})}
     deployed.repo.commit("a value", values)

@@ -8,6 +8,41 @@ RULE = '[[rules]]\nname = "one"\npaths = ["a/**"]\ndeploy = ["api"]\n'
 MANUAL = 'kind = "manual"\ninstructions = "x"\n'
 
 WRONG: dict[str, tuple[str, ...]] = {
+    "an input of an unknown source": (
+        f'{HEAD}{APP}inputs = ["smm:/base"]\n',
+        ":7: targets.app.inputs[0]: 'smm:/base' is not an input; did you mean 'ssm'?",
+    ),
+    "an input without a source": (
+        f'{HEAD}{APP}inputs = ["NODE_VERSION"]\n',
+        (
+            ":7: targets.app.inputs[0]: 'NODE_VERSION' is not an input; it begins with `ssm:`,"
+            " `secret:` or `env:`"
+        ),
+    ),
+    "an input without a name": (
+        f'{HEAD}{APP}inputs = ["ssm:"]\n',
+        ":7: targets.app.inputs[0]: 'ssm:' has no name",
+    ),
+    "an input at a pinned version": (
+        f'{HEAD}{APP}inputs = ["ssm:/base:3"]\n',
+        ":7: targets.app.inputs[0]: '/base:3' is not the name of a parameter",
+    ),
+    "a variable that looks like a secret": (
+        f'{HEAD}{APP}inputs = ["env:NPM_TOKEN"]\n',
+        (
+            ":7: targets.app.inputs[0]: the name of 'env:NPM_TOKEN' looks like that of a secret,"
+            " and what `env:` names is recorded and shown; keep it in Secrets Manager, and declare"
+            " `secret:NAME`"
+        ),
+    ),
+    "an input twice": (
+        f'{HEAD}{APP}inputs = ["env:A", "env:A"]\n',
+        ":7: targets.app.inputs[1]: 'env:A' stands there twice",
+    ),
+    "inputs of what a person deploys": (
+        f'{HEAD}[targets.m]\n{MANUAL}inputs = ["env:A"]\n',
+        ":5: targets.m.inputs: toolkit does not deploy it, so nothing records its inputs",
+    ),
     "no version": (
         'project = "x"\n',
         ": `version` is missing",

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.advice import Advice, NextCommand
 from toolkit.flow.compare import FailedRun, RecordedBase
-from toolkit.flow.recorded_bases import records_reader, unfinished_deploys
+from toolkit.flow.recorded_bases import records_reader, unfinished_deploys, with_movement
 from toolkit.flow.rulebook import read_rules
+from toolkit.operations import LiveVersion
 from toolkit.ports import processes
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
@@ -566,3 +567,14 @@ def test_a_rollback_of_what_was_good_that_did_not_succeed_is_not_told_as_done(st
     recorded_base = point(store)
     assert recorded_base is not None
     assert recorded_base.failed is None
+
+
+def test_what_is_in_flight_or_stuck_leaves_unknown_what_will_be_live() -> None:
+    clean = RecordedBase(commit(1), "f")
+    at_rest = LiveVersion("v", commit(1))
+    assert with_movement(clean, at_rest) == clean
+    at_work = replace(at_rest, in_flight="the deployment of web:7 is at work")
+    assert with_movement(clean, at_work).unsure_of == ("the deployment of web:7 is at work",)
+    stuck = LiveVersion(None, stuck="stack Shop is stuck: UPDATE_ROLLBACK_FAILED")
+    nobodys = RecordedBase(None, "", unknown="its live version was not deployed by toolkit")
+    assert with_movement(nobodys, stuck).unknown == stuck.stuck

@@ -3,7 +3,8 @@
 `COMMIT` holds that commit and nothing else. `COMMIT-dirty-DIGEST` holds uncommitted files,
 `COMMIT-incomplete-DIGEST` lacks something of the commit, `COMMIT-unmerged-DIGEST` has a merge in it
 that is not finished. After each of them, `-generated-DIGEST` tells of files that git ignores and
-the build takes: the same commit with other such files is another version.
+the build takes: the same commit with other such files is another version. At the end,
+`-inputs-DIGEST` tells of the versions of inputs outside git that rules.toml declares.
 """
 
 import re
@@ -13,6 +14,7 @@ LETTERS = 12
 """Letters of a digest in a name."""
 
 _GENERATED = re.compile(r"-generated-([0-9a-f]{12})$")
+_INPUTS = re.compile(r"-inputs-[0-9a-f]{12}$")
 
 
 def name(commit: str, state: str = "", digest: str = "", generated: str = "") -> str:
@@ -25,14 +27,24 @@ def name(commit: str, state: str = "", digest: str = "", generated: str = "") ->
     return version
 
 
+def with_inputs(version: str, digest: str) -> str:
+    """The name of a version that is built with inputs outside git."""
+    return f"{version}-inputs-{digest[:LETTERS]}"
+
+
+def without_inputs(version: str) -> str:
+    """What a version's name says of its files."""
+    return _INPUTS.sub("", version)
+
+
 def is_commit(version: str, commit: str | None) -> bool:
-    """Whether a version holds its commit, whole, and nothing else but what git ignores."""
-    return commit is not None and _GENERATED.sub("", version) == commit
+    """Whether a version holds its commit, whole, and no other files but what git ignores."""
+    return commit is not None and _GENERATED.sub("", without_inputs(version)) == commit
 
 
 def generated_in(version: str) -> str:
     """What a version's name says of the files that git ignores: the beginning of their digest,
     empty where there were none.
     """
-    match = _GENERATED.search(version)
+    match = _GENERATED.search(without_inputs(version))
     return match[1] if match else ""

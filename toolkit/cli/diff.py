@@ -29,6 +29,7 @@ EPILOG = """\b
 Examples:
   toolkit diff                     what changed since the last deploy
   toolkit diff live                what changed since what AWS says is running
+  toolkit diff live --drift        also what somebody has changed by hand
   toolkit diff change              what this branch or pull request calls for
   toolkit diff v1.4.2              what changed since a tag
   toolkit diff --committed HEAD~3  the last three commits, as committed
@@ -70,6 +71,11 @@ TEMPLATES = "TOOLKIT_TEMPLATES"
     default=False,
     help="Also compare what the stacks' templates become. This runs the repository's CDK apps.",
 )
+@click.option(
+    "--drift",
+    is_flag=True,
+    help="With `live`: also have AWS look at each resource for changes made outside toolkit.",
+)
 @click.option("--exit-code", is_flag=True, help="Exit with 10 if something is due.")
 @options.allowed
 @options.as_json
@@ -96,6 +102,10 @@ def diff(ctx: click.Context, /, **values: Any) -> int:
             "--templates and --paths-from cannot be combined: templates are made of whole commits",
             "leave one of them out",
         )
+    if arguments.drift and arguments.base != BaseKind.LIVE:
+        raise UsageError(
+            "--drift is about what is live", ("use", NextCommand("diff", ("live",), ("--drift",)))
+        )
     folder = options.enter(ctx, arguments.folder)
     git = _repository(folder, arguments)
     with ExitStack() as started:
@@ -106,7 +116,7 @@ def diff(ctx: click.Context, /, **values: Any) -> int:
 
         request = _request(ctx, folder, arguments)
         silent = arguments.quiet or arguments.as_json
-        result = flow.diff(request, git, records_for(request, git, silent), look)
+        result = flow.diff(request, git, records_for(request, git, silent, arguments.drift), look)
     refined = None
     if arguments.templates and git is not None and arguments.paths_from is None:
         refined = _refined(request, result, git, silent)
@@ -133,6 +143,7 @@ class DiffArguments(Struct, frozen=True):
     nul: bool
     out: str | None
     templates: bool
+    drift: bool
     exit_code: bool
     allowed: bool
     as_json: bool
@@ -275,7 +286,9 @@ def _template_choice(
     return TemplateChoice(command, last_duration_s(open_ports(git, git.root)))
 
 
-def records_for(request: "flow.DiffRequest", git: Git | None, silent: bool) -> "Records":
+def records_for(
+    request: "flow.DiffRequest", git: Git | None, silent: bool, drift: bool = False
+) -> "Records":
     """What reads what is recorded as deployed (`last`), or is live, when it is needed."""
 
     def read(how: str, rules: Rules, environment: str | None) -> "flow.Points":
@@ -295,7 +308,7 @@ def records_for(request: "flow.DiffRequest", git: Git | None, silent: bool) -> "
         account.sign_in(sign_in, called, git, request.folder, request.rules, request.allowed)
         same = same_options(rules, request.rules, environment)
         read_records = records_reader(
-            ports, lambda note: output.note_advice(note, same, before="note: ")
+            ports, lambda note: output.note_advice(note, same, before="note: "), drift=drift
         )
         return read_records(how, rules, environment)
 

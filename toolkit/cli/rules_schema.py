@@ -125,6 +125,15 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
             "pattern": durations.PATTERN,
             "description": "How long to wait for a deploy.",
         },
+        "inputs": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^(ssm|secret|env):.+$"},
+            "description": (
+                "What it is made of, or runs with, outside git: `ssm:NAME` (a parameter),"
+                " `secret:NAME` (a secret) and `env:NAME` (a variable that is no secret). It is due"
+                " when the version of one changes."
+            ),
+        },
         "hooks": {
             "$ref": "#/$defs/Hooks",
             "description": "Programs of your own that run before it is deployed.",

@@ -27,6 +27,7 @@ from toolkit.model import (
     Backwards,
     BuiltImage,
     Checks,
+    DeclaredInput,
     Environment,
     Hooks,
     Need,
@@ -50,7 +51,7 @@ MOST_FILLED = 200_000
 can be used and differ.
 """
 
-COMMON = ("kind", "needs", "estimate", "deadline", "hooks")
+COMMON = ("kind", "needs", "estimate", "deadline", "hooks", "inputs")
 """The keys of every target, whatever its kind."""
 
 VARIABLES = frozenset(("commit", "version"))
@@ -68,6 +69,7 @@ class KindSchema(Protocol):
     Settings: Any
 
     def problem(self, settings: Any) -> str | None: ...
+    def runnable(self, settings: Any) -> str | None: ...
     def members(self, settings: Any) -> tuple[str, ...]: ...
     def writes(self, settings: Any) -> tuple[Resource, ...]: ...
     def builds(self, settings: Any) -> BuiltImage | None: ...
@@ -218,6 +220,7 @@ class _Loader(FileReader):
             kind.members(settings),
             deadline,
             self._hooks(name, table),
+            self._declared_inputs(name, table, kind, settings),
         )
 
     def _add_kind_problem(self, name: str, kind_name: object) -> None:
@@ -246,6 +249,33 @@ class _Loader(FileReader):
         default = Hooks().deadline_s
         deadline = self.duration(read.deadline, default, "targets", name, "hooks", "deadline")
         return Hooks(read.before, read.env, deadline)
+
+    def _declared_inputs(
+        self, name: str, table: dict[str, Any], kind: KindSchema, settings: Any
+    ) -> tuple[DeclaredInput, ...]:
+        """What a target is made of, or runs with, outside git."""
+        if "inputs" not in table:
+            return ()
+        from toolkit.config import declared
+
+        keys = ("targets", name, "inputs")
+        texts = self.convert(table["inputs"], tuple[str, ...], *keys) or ()
+        if texts and kind.members(settings):
+            self.add_problem(
+                "a group has no inputs of its own: declare them for its targets", *keys
+            )
+        elif texts and kind.runnable(settings) is not None:
+            self.add_problem("toolkit does not deploy it, so nothing records its inputs", *keys)
+        inputs: dict[DeclaredInput, None] = {}
+        for index, text in enumerate(texts):
+            problem = declared.problem(text)
+            if problem is None and declared.parse(text) in inputs:
+                problem = f"{text!r} stands there twice"
+            if problem is None:
+                inputs[declared.parse(text)] = None
+            else:
+                self.add_problem(problem, *keys, index)
+        return tuple(inputs)
 
     def _needs(self, name: str, table: dict[str, Any], names: Collection[str]) -> tuple[Need, ...]:
         """What a target needs: another one's name, or `name@region`."""
@@ -407,7 +437,8 @@ class _Loader(FileReader):
             return
         everywhere = _everywhere(loaded.environments)
         for name, target in loaded.targets.items():
-            for variable in sorted(names(repr(target.settings)) - everywhere):
+            texts = repr((target.settings, target.declared_inputs))
+            for variable in sorted(names(texts) - everywhere):
                 for environment in loaded.environments.values():
                     if _has_variable(environment, variable):
                         continue

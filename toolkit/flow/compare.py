@@ -121,6 +121,10 @@ class RecordedBase(Struct, frozen=True):
     failed: FailedRun | None = None
     notes: tuple[str, ...] = ()
     """What else there is to say of what is live."""
+    due_for: tuple[Advice, ...] = ()
+    """What makes it due whatever the files say: inputs outside git that have changed, drift."""
+    unsure_of: tuple[Advice, ...] = ()
+    """Why nobody knows whether something else does."""
 
 
 UNRECORDED = RecordedBase(None, "", unknown="no deploy is recorded", unrecorded=True)
@@ -281,6 +285,7 @@ def _diff_of_records(
     for name in leaves:
         if name in unrecorded:
             continue
+        parts += _due_besides(name, recorded[name])
         part = _without_comparison(name, recorded[name], content)
         if part is not None:
             parts.append(part)
@@ -461,6 +466,18 @@ def _due_anyway(
     if any(point.settings and point.settings != content.settings(name) for point in recorded):
         because = f"the settings of {name} differ from those that it was deployed with"
         yield Comparison((), FormerRules(), only, because)
+
+
+def _due_besides(name: str, recorded: Sequence[RecordedBase]) -> Iterator[Comparison]:
+    """The parts of a target that is due, or may be, for what is not in its files."""
+    reasons: dict[tuple[Advice, bool], None] = {}
+    for point in recorded:
+        reasons |= dict.fromkeys((words, False) for words in point.due_for)
+        reasons |= dict.fromkeys((words, True) for words in point.unsure_of)
+    for words, doubtful in reasons:
+        part = _due_because(name, words, doubtful)
+        # A table has room for its beginning only.
+        yield replace(part, before=FormerRules(notes=(part.because or "",)))
 
 
 class _Content:

@@ -13,6 +13,7 @@ from toolkit import targets
 from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.changes import completeness, detect
 from toolkit.changes.direction import standing, unanswered
+from toolkit.changes.names import without_inputs
 from toolkit.errors import GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.exits import Exit
 from toolkit.flow.aws_options import cli_options
@@ -20,7 +21,17 @@ from toolkit.flow.build_inputs import input_targets
 from toolkit.flow.builds import only_builds, refuse_unbuilt, with_builds
 from toolkit.flow.compare import Records, owns
 from toolkit.flow.decisions import tell_jobs
-from toolkit.flow.deploy_versions import deploy_versions, is_named
+from toolkit.flow.declared_inputs import (
+    Readings,
+    compare_inputs,
+    input_versions,
+    inputs_of,
+    last_inputs,
+    named_version,
+    read_inputs,
+    remember,
+)
+from toolkit.flow.deploy_versions import deploy_versions, is_named, targets_from_files
 from toolkit.flow.good_deploys import (
     good_deploys,
     last_good_before,
@@ -42,8 +53,17 @@ from toolkit.flow.shared_resources import with_redeploys
 from toolkit.flow.step_order import with_needs, with_prerequisites
 from toolkit.flow.trusted import load_trusted
 from toolkit.flow.versions import TargetVersions
-from toolkit.model import AWS, Backwards, RollbackPolicy, Rules, Standing, Version
-from toolkit.operations import Job, JobAction, LiveVersion, Location, Preview, RecordedDeploy
+from toolkit.model import (
+    AWS,
+    Backwards,
+    DeclaredInput,
+    RollbackPolicy,
+    Rules,
+    Standing,
+    Target,
+    Version,
+)
+from toolkit.operations import GOOD, Job, JobAction, LiveVersion, Location, Preview, RecordedDeploy
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -112,18 +132,20 @@ def prepare(
     parts = _parts(request, rules, git, ports, records)
     left = tuple(dict.fromkeys(pair for part in parts for pair in part.selection.left))
     excluded = sorted({name for part in parts for name in part.selection.excluded})
-    jobs = _jobs(request, run, rules, parts)
+    readings = _read_inputs(request, parts, rules, ports)
+    jobs = _jobs(request, run, rules, parts, readings)
     if not jobs:
         return PreparedRun(rules, (), {}, left, excluded=tuple(excluded))
     # Git alone can tell, so this comes before the questions to AWS.
     contents = {part.environment: part.content for part in parts}
     _refuse_incomplete_commits(jobs, contents, rules, git)
     jobs = tuple(replace(job, recorded=recorded_deploy_of(job, rules, ports)) for job in jobs)
+    jobs, renewed = _with_renewals(request, jobs, readings, rules, ports)
     standby: tuple[Job, ...] = ()
     if request.checked and request.action == JobAction.DEPLOY:
         standby = standby_jobs(jobs, rules, ports)
     previews = with_redeploys(_previews(jobs, ports), jobs, rules)
-    previews = _with_warnings(previews, jobs, parts)
+    previews = _with_warnings(previews, jobs, parts, renewed)
     jobs = with_prerequisites(jobs, previews)
     if request.builds is BuildMode.ONLY:
         planned, previews = only_builds(jobs, previews)
@@ -211,8 +233,75 @@ def _refuse_several_stores(locations: Sequence[Location], ports: Ports) -> None:
         )
 
 
+def _read_inputs(
+    request: DeployRequest, parts: Sequence[_Part], rules: Rules, ports: Ports
+) -> Readings:
+    """What the inputs outside git are now, before anything is begun. A rollback brings what was
+    deployed with others, and a version that a person named was built with unknown ones.
+    """
+    asked: list[tuple[Location, DeclaredInput]] = []
+    for part in parts:
+        variables = variables_of(find_environment(part.environment, rules))
+        for target in _with_read_inputs(request, part.selection.targets):
+            for location in part.locations:
+                place = run_jobs.at_provider(location, target.kind)
+                asked += [(place, each) for each in inputs_of(target, place, variables)]
+    readings = read_inputs(asked, ports)
+    remember(readings, ports)
+    return readings
+
+
+def _with_read_inputs(request: DeployRequest, chosen: Sequence[Target]) -> list[Target]:
+    """Those of the targets whose inputs are read."""
+    if request.action != JobAction.DEPLOY:
+        return []
+    return targets_from_files(request, chosen)
+
+
+def _with_renewals(
+    request: DeployRequest, jobs: Sequence[Job], readings: Readings, rules: Rules, ports: Ports
+) -> tuple[tuple[Job, ...], dict[str, tuple[str, ...]]]:
+    """The jobs, each with whether an input outside git makes it due; and in words why, by step."""
+    renewed: dict[str, tuple[str, ...]] = {}
+    checked: list[Job] = []
+    targets_ = [rules.targets[name] for name in {job.target for job in jobs}]
+    read = {target.name for target in _with_read_inputs(request, targets_)}
+    for job in jobs:
+        variables = variables_of(find_environment(job.location.environment, rules))
+        declared = inputs_of(rules.targets[job.target], job.location, variables)
+        if job.action == JobAction.ROLLBACK and declared:
+            job = replace(job, inputs=_restored_inputs(job, rules, ports))
+        elif declared and job.target in read:
+            now = {str(each): readings[job.location, str(each)] for each in declared}
+            recorded = last_inputs(_readable_records(job, rules, ports))
+            moment = ports.clock.now()
+            comparison = compare_inputs(declared, recorded, now, {}, moment)
+            renewed[job.step] = (*comparison.changed, *comparison.unknown)
+            job = replace(job, renews=bool(renewed[job.step]))
+        checked.append(job)
+    return tuple(checked), renewed
+
+
+def _restored_inputs(job: Job, rules: Rules, ports: Ports) -> Mapping[str, str]:
+    """What the good deploy that is put back was deployed with."""
+    for record in _readable_records(job, rules, ports):
+        if record.verdict in GOOD and record.version == job.version.name:
+            return record.inputs
+    return {}
+
+
+def _readable_records(job: Job, rules: Rules, ports: Ports) -> Sequence[Record]:
+    """The records of a job's target; none where they cannot be read, which `recorded_deploy_of`
+    has told: then nothing is known of its inputs.
+    """
+    try:
+        return records_of(job, rules, ports)
+    except ToolkitError:
+        return ()
+
+
 def _jobs(
-    request: DeployRequest, run: str, rules: Rules, parts: Sequence[_Part]
+    request: DeployRequest, run: str, rules: Rules, parts: Sequence[_Part], readings: Readings
 ) -> tuple[Job, ...]:
     """A job for each target in each location of its environment."""
     graph = Graph(rules.targets)
@@ -221,22 +310,56 @@ def _jobs(
     for part in parts:
         environment = find_environment(part.environment, rules)
         names = graph.order([target.name for target in part.selection.targets])
-        job_request = run_jobs.JobRequest(
-            run,
-            [rules.targets[name] for name in names],
-            part.locations,
-            variables_of(environment),
-            part.content.versions,
-            request.action,
-            request.options,
-            request.restored,
-            among,
-            rules.targets,
-            part.selection.joining,
-        )
         regions = environment.regions if environment else ()
-        jobs += with_needs(run_jobs.make_jobs(job_request), graph, regions)
+        made: list[Job] = []
+        for location in part.locations:
+            read = _with_read_inputs(request, part.selection.targets)
+            inputs = _inputs_at(location, read, variables_of(environment), readings)
+            job_request = run_jobs.JobRequest(
+                run,
+                [rules.targets[name] for name in names],
+                (location,),
+                variables_of(environment),
+                _named_versions(part, inputs, run),
+                request.action,
+                request.options,
+                request.restored,
+                among,
+                rules.targets,
+                part.selection.joining,
+            )
+            for job in run_jobs.make_jobs(job_request):
+                made.append(replace(job, inputs=inputs.get(job.target, {})))
+        jobs += with_needs(made, graph, regions)
     return tuple(jobs)
+
+
+def _inputs_at(
+    location: Location,
+    chosen: Sequence[Target],
+    variables: Mapping[str, str],
+    readings: Readings,
+) -> dict[str, dict[str, str]]:
+    """The versions of the inputs of each of these targets that has any, in a location."""
+    versions: dict[str, dict[str, str]] = {}
+    for target in chosen:
+        place = run_jobs.at_provider(location, target.kind)
+        declared = inputs_of(target, place, variables)
+        if declared:
+            versions[target.name] = input_versions(declared, place, readings)
+    return versions
+
+
+def _named_versions(
+    part: _Part, inputs: Mapping[str, Mapping[str, str]], run: str
+) -> dict[str, Version]:
+    """The versions, under names that tell of inputs where something is built under them."""
+    versions = dict(part.content.versions)
+    for target in part.selection.targets:
+        if target.name in inputs:
+            version = versions[target.name]
+            versions[target.name] = named_version(version, target, inputs[target.name], run)
+    return versions
 
 
 def _refuse_going_back(job: Job, prepared: PreparedRun, git: Git | None, ports: Ports) -> None:
@@ -441,7 +564,7 @@ def _content(version: Version) -> tuple[str, str, str]:
     """What is equal for equal files and settings, whatever the commit. Where the digest of the
     files is not known, the commit has to be the same.
     """
-    name = version.name
+    name = without_inputs(version.name)
     if version.fingerprint and version.commit:
         name = name.removeprefix(version.commit)
     return name, version.fingerprint, version.settings
@@ -472,7 +595,10 @@ def _refuse_incomplete_commits(
 
 
 def _with_warnings(
-    previews: Mapping[str, Preview], jobs: Sequence[Job], parts: Sequence[_Part]
+    previews: Mapping[str, Preview],
+    jobs: Sequence[Job],
+    parts: Sequence[_Part],
+    renewed: Mapping[str, Sequence[str]],
 ) -> dict[str, Preview]:
     """The previews, with what a version lacks of its commit, and why it is deployed though git sees
     no change.
@@ -493,6 +619,13 @@ def _with_warnings(
             warnings.append(
                 "files that git ignores differ from those of the last deploy: "
                 f"{_some(part.selection.changed[job.target])}"
+            )
+        why = renewed.get(job.step, ())
+        warnings += why
+        if why and preview.unchanged:
+            warnings.append(
+                "nothing of what is deployed changes: what reads these inputs itself may still"
+                " hold what they were"
             )
         warned[job.step] = replace(preview, warnings=(*warnings, *preview.warnings))
     return warned

@@ -236,6 +236,8 @@ def rollback_job(job: Job, record: Record, rules: Rules) -> Job:
         restore=former.restore,
         consumed=former.consumed,
         conditional=former.conditional,
+        inputs=record.inputs,
+        renews=False,
         needs=(),
         undoes=job.step,
         token=step_token(job.run, step, record.fingerprint),

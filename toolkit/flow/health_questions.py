@@ -200,6 +200,8 @@ def start_questions(questions: Questions, index: int, subject: Subject) -> None:
         job = subject.job
         untrusted = subject.untrusted
         _start(board, index, lambda: _of_kind(board, index, job, ports, untrusted))
+        if questions.rules.targets[job.target].declared_inputs:
+            _start(board, index, lambda: _of_inputs(questions, index, job))
     elif subject.check is not None:
         check = subject.check
         _start(board, index, lambda: _of_check(questions, index, subject, check))
@@ -263,6 +265,17 @@ def _of_kind(board: Board, index: int, job: Job, ports: Ports, untrusted: str) -
     live = targets.kind(job.kind).health(job, ports, tell)
     board.begin(index)
     board.end(index, live, lives=True)
+
+
+def _of_inputs(questions: Questions, index: int, job: Job) -> None:
+    """Whether the inputs outside git that it declares are still there."""
+    from toolkit.flow import declared_inputs  # most targets declare none
+
+    environment = find_environment(job.location.environment, questions.rules)
+    target = questions.rules.targets[job.target]
+    inputs = declared_inputs.inputs_of(target, job.location, variables_of(environment))
+    for finding in declared_inputs.findings(inputs, job.location, questions.ports):
+        questions.board.tell(index, finding)
 
 
 def _ask_address(board: Board, index: int, url: str, context: CheckContext) -> None:

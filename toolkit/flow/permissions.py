@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from toolkit import targets as kinds
 from toolkit.checks import aws, secrets
 from toolkit.flow import checks
+from toolkit.flow.declared_inputs import permissions as input_permissions
 from toolkit.flow.rulebook import (
     environment_name,
     find_environment,
@@ -47,6 +48,7 @@ def permissions(
     statements: list[Statement] = []
     for job in jobs:
         statements += kinds.kind(job.kind).permissions(job)
+    statements += input_permissions(rules, leaves, locations, variables)
     for location in locations:
         statements += record(location)
     if not targets:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
-from toolkit.advice import Advice, Command, NextCommand
+from toolkit.advice import Advice, Command, NextCommand, advice_parts
 from toolkit.changes.names import generated_in, is_commit
 from toolkit.errors import Refused, ToolkitError
 from toolkit.exits import Exit
@@ -20,9 +20,10 @@ from toolkit.flow.compare import UNRECORDED, FailedRun, Points, RecordedBase, Re
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.flow.stores import existing_store, resolved_location, store_for
 from toolkit.formats.commits import is_commit_id
-from toolkit.model import AWS, BaseKind, Resource, Rules, Target
+from toolkit.model import AWS, BaseKind, DeclaredInput, Resource, Rules, Target
 from toolkit.operations import (
     GOOD,
+    Drift,
     Job,
     LiveVersion,
     Location,
@@ -66,6 +67,8 @@ class _Reading(Struct, frozen=True):
     tell: Callable[[Advice], None]
 
 
+DRIFT_S = 600
+"""How long a look for drift may take, in seconds."""
 GONE = "it is not live, although its deploy is recorded (run {run})"
 EARLIER: tuple[str | Command, ...] = (
     "an earlier version of toolkit recorded a deploy, which has not been checked since",
@@ -81,13 +84,15 @@ def records_reader(
     look: bool = False,
     profile: str | None = None,
     region: str | None = None,
+    drift: bool = False,
 ) -> Records:
     """The records of a project. `tell` hears of what could not be read: then what this machine
     knows has to do.
 
     With `look`, what is about to be called up to date is compared with what is live, and what is
     live is the base where nothing is recorded: for a deploy, with the `profile` that it is for. Its
-    `region` counts where rules.toml has none: else every region has to be up to date.
+    `region` counts where rules.toml has none: else every region has to be up to date. With `drift`,
+    what is live is looked at part by part.
     """
 
     def read(how: str, rules: Rules, name: str | None) -> Points:
@@ -111,9 +116,14 @@ def records_reader(
             tell,
         )
         if how == BaseKind.LIVE:
-            return _live(reading)
+            points = _live(reading)
+            if drift:
+                points = _with_drift(points, reading)
+            return _with_inputs(points, reading, asked)
         points = _last(reading)
-        return _compared_with_live(points, reading) if look else points
+        if look:
+            points = _compared_with_live(points, reading)
+        return _with_inputs(points, reading, asked)
 
     return read
 
@@ -130,6 +140,71 @@ def _with_default_region(location: Location) -> Location:
 def leaf_targets(rules: Rules) -> list[str]:
     """The targets that are deployed themselves."""
     return [name for name, target in rules.targets.items() if not target.members]
+
+
+def _with_inputs(points: Points, reading: _Reading, asked: bool) -> Points:
+    """The points of targets that declare inputs outside git, with what has changed of these.
+    Without `asked` AWS is not: then what was seen last counts.
+    """
+    declaring = [name for name in points if reading.rules.targets[name].declared_inputs]
+    if not declaring:
+        return points
+    from toolkit.flow import declared_inputs as inputs  # most targets declare none
+    from toolkit.model import InputSource
+
+    places = {
+        name: [location for location, names in reading.places.items() if name in names]
+        for name in declaring
+    }
+    declared = {
+        (name, location): inputs.inputs_of(reading.rules.targets[name], location, reading.variables)
+        for name in declaring
+        for location in places[name]
+    }
+    to_read: list[tuple[Location, DeclaredInput]] = []
+    for (_, location), several in declared.items():
+        to_read += [(location, each) for each in several if asked or each.source is InputSource.ENV]
+    readings = inputs.read_inputs(to_read, reading.ports)
+    inputs.remember(readings, reading.ports)
+    moment = reading.ports.clock.now()
+    compared = dict(points)
+    for name in declaring:
+        if len(points[name]) != len(places[name]):
+            continue  # the record could not be read at all: it is unknown already
+        by_location: list[RecordedBase] = []
+        for location, point in zip(places[name], points[name], strict=True):
+            if point.unknown is None:
+                recorded = inputs.RecordedInputs()
+                record = _record_of(point.run, name, location, reading)
+                if record is not None:
+                    recorded = inputs.recorded_inputs(record)
+                now = {
+                    text: known for (place, text), known in readings.items() if place == location
+                }
+                seen = inputs.last_seen(location, recorded.account, reading.ports)
+                comparison = inputs.compare_inputs(
+                    declared[name, location], recorded, now, seen, moment
+                )
+                point = replace(
+                    point,
+                    due_for=(*point.due_for, *comparison.changed),
+                    unsure_of=(*point.unsure_of, *comparison.unknown),
+                    notes=(*point.notes, *comparison.notes),
+                )
+            by_location.append(point)
+        compared[name] = tuple(by_location)
+    return compared
+
+
+def _record_of(run: str, name: str, location: Location, reading: _Reading) -> Record | None:
+    """What is recorded of the good deploy by that run; of the last one where the run is unknown."""
+    if reading.store is None:
+        return None
+    with suppress(ToolkitError):
+        for record in open_ledger(reading.store, location, reading.ports).get(name):
+            if record.verdict in GOOD and run in ("", record.run):
+                return record
+    return None
 
 
 def _last(reading: _Reading) -> Points:
@@ -412,8 +487,68 @@ def _live(reading: _Reading) -> Points:
             else:
                 since = contradiction(live, records[location].get(name, ())) or live.outdated
                 point = replace(_confirmed(live, name, location, reading), since=since or None)
+                point = with_movement(point, live)
             points[name] = (*points.get(name, ()), point)
     return points
+
+
+def with_movement(point: RecordedBase, live: LiveVersion) -> RecordedBase:
+    """What is live, with what is in flight or stuck: what will be live then is not known. Pure."""
+    moves = tuple(words for words in (live.stuck, live.in_flight) if words)
+    if not moves:
+        return point
+    if point.unknown is not None and live.commit is None and not live.doubt:
+        return replace(point, unknown=moves[0])
+    return replace(point, unsure_of=(*point.unsure_of, *moves))
+
+
+def _with_drift(points: Points, reading: _Reading) -> Points:
+    """The points, with the drift of what is live: looked for in all targets at the same time."""
+    placed = {
+        location: [reading.rules.targets[name] for name in names if name in points]
+        for location, names in reading.places.items()
+    }
+    jobs: list[Job] = []
+    for location, chosen in placed.items():
+        jobs += run_jobs.jobs_without_run(
+            chosen, [location], reading.variables, reading.rules.targets
+        )
+    if not jobs:
+        return points
+    from concurrent.futures import ThreadPoolExecutor
+
+    until = reading.ports.clock.elapsed() + DRIFT_S
+
+    def look(job: Job) -> Drift | None:
+        try:
+            drift: Drift | None = targets.kind(job.kind).drift(job, reading.ports, until)
+        except ToolkitError as problem:
+            return Drift(unknown=f"its drift could not be detected: {problem}")
+        return drift
+
+    with ThreadPoolExecutor(min(len(jobs), 16)) as pool:
+        places = [(job.target, job.location) for job in jobs]
+        found = dict(zip(places, pool.map(look, jobs), strict=True))
+    checked: dict[str, tuple[RecordedBase, ...]] = {}
+    for name, several in points.items():
+        locations = [location for location, names in reading.places.items() if name in names]
+        by_location: list[RecordedBase] = []
+        for location, point in zip(locations, several, strict=True):
+            drift = found.get((name, location))
+            by_location.append(point if drift is None else _drifted(point, drift))
+        checked[name] = tuple(by_location)
+    return checked
+
+
+def _drifted(point: RecordedBase, drift: Drift) -> RecordedBase:
+    due_for, unsure_of = list(point.due_for), list(point.unsure_of)
+    if drift.differences:
+        words = f"it drifted, which a deploy does not undo: {', '.join(drift.differences)};"
+        due_for.append((words, *advice_parts(drift.next)))
+    if drift.unknown:
+        unsure_of.append(drift.unknown)
+    notes = (*point.notes, *drift.notes)
+    return replace(point, due_for=tuple(due_for), unsure_of=tuple(unsure_of), notes=notes)
 
 
 def _records_in(reading: _Reading, location: Location) -> Mapping[str, tuple[Record, ...]]:

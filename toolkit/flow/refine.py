@@ -48,11 +48,11 @@ NOT_RECORDED = "nothing is recorded to compare its templates with"
 
 class TemplateQuestion(Struct, frozen=True):
     """What is asked of one target in one location: what it would be (`job`), and what that is
-    compared with: the text of a record, commits, or why there is nothing.
+    compared with: what is recorded or live, commits, or why there is nothing.
     """
 
     job: Job
-    recorded: str = ""
+    deployed: Synthesis | None = None
     commits: tuple[str, ...] = ()
     nothing: Advice = ""
 
@@ -135,7 +135,13 @@ def _against_record(
             yield TemplateQuestion(job, nothing=contents.damaged[job.target])
         else:
             records = contents.records.get(job.target, ())
-            yield _against_deploy(job, records, ledger) if records else _unrecorded(job, first)
+            if not records:
+                yield _unrecorded(job, first)
+                continue
+            question = _against_deploy(job, records, ledger)
+            if answer.base.kind is BaseKind.LIVE:
+                question = _against_live(question, records[0], ledger, ports)
+            yield question
 
 
 def _unrecorded(job: Job, first: Base | None) -> TemplateQuestion:
@@ -160,10 +166,28 @@ def _against_deploy(job: Job, records: Sequence[Record], ledger: Ledger) -> Temp
     except ToolkitError as problem:
         return TemplateQuestion(job, nothing=problem.in_words)
     if text:
-        return TemplateQuestion(job, recorded=text)
+        return TemplateQuestion(job, _recorded(text))
     if newest.commit and newest.version == newest.commit:
         return TemplateQuestion(job, commits=(newest.commit,))
     return TemplateQuestion(job, nothing=NOT_RECORDED)
+
+
+def _against_live(
+    question: TemplateQuestion, newest: Record, ledger: Ledger, ports: Ports
+) -> TemplateQuestion:
+    """The question whose other side is what the provider says is deployed, as far as that can be
+    compared: the record does not know what somebody has changed by hand.
+    """
+    if question.deployed is None or question.deployed.unknown:
+        return question
+    kind = targets.kind(question.job.kind)
+    try:
+        body = ledger.body(newest.body) or ""
+    except ToolkitError as problem:
+        return replace(question, deployed=Synthesis(unknown=problem.in_words))
+    [recorded] = question.deployed.stacks
+    live: Synthesis = kind.live_synthesis(question.job, ports, recorded, body)
+    return replace(question, deployed=live)
 
 
 def _sides(
@@ -175,7 +199,7 @@ def _sides(
     log: SynthLog,
 ) -> Iterator[_Sides]:
     """Both sides of each question that can be asked."""
-    recorded = [question for question in questions if question.recorded]
+    recorded = [question for question in questions if question.deployed is not None]
     by_commit = [question for question in questions if question.commits]
     if recorded and not request.committed:
         jobs = [question.job for question in recorded]
@@ -185,7 +209,7 @@ def _sides(
 
         # The very folder that a deploy synthesizes, too: the assembly is the same.
         for question, after in zip(recorded, synthesize(jobs, ports, log), strict=True):
-            yield _Sides(question, (_recorded(question.recorded),), after, again)
+            yield _Sides(question, _deployed(question), after, again)
         recorded = []
     if not recorded and not by_commit:
         return
@@ -208,7 +232,7 @@ def _sides(
         afters = (Synthesis(unknown=why),) * len(asked)
     for i, (question, after) in enumerate(zip(asked, afters, strict=True)):
         before = tuple(befores[commit, i] for commit in question.commits)
-        yield _Sides(question, before or (_recorded(question.recorded),), after, head_again)
+        yield _Sides(question, before or _deployed(question), after, head_again)
 
 
 def _head(request: DiffRequest, answer: DiffResult, git: Git, commits: Commits) -> str:
@@ -217,6 +241,10 @@ def _head(request: DiffRequest, answer: DiffResult, git: Git, commits: Commits) 
     if request.committed or not answer.head.dirty:
         return commit
     return commits.of_files()
+
+
+def _deployed(question: TemplateQuestion) -> tuple[Synthesis, ...]:
+    return () if question.deployed is None else (question.deployed,)
 
 
 def _recorded(text: str) -> Synthesis:

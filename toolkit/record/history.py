@@ -278,6 +278,7 @@ def _record(job: Mapping[str, Any], run: str, entry: JournalEntry, endpoint: str
         endpoint=endpoint,
         account=_string(location.get("account")),
         settings=str(version.get("settings", "")),
+        inputs={str(key): str(text) for key, text in as_mapping(job.get("inputs")).items()},
         deployed=_deployed(live.get("deployed")),
     )
 

@@ -85,6 +85,8 @@ class Record(legacy.LegacyEntry, frozen=True):
     who: Text = ""
     promoted_from: Text = ""
     origin: Text = RecordOrigin.DEPLOYED
+    inputs: Mapping[Text, Text] = {}
+    """The version of each input outside git that rules.toml declared, as read before it began."""
     writes: tuple[Resource, ...] = ()
     """What it has changed: a target of another name may have changed the same thing since."""
     tried: FailedDeploy | None = None
@@ -181,7 +183,12 @@ def add(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
         # The record stays that of the deploy: only when it was seen is new.
         newest, *others = records
         if newest.verdict in GOOD and newest.deployed.same(record.deployed) is not False:
-            newest = replace(newest, seen=record.when, stack=record.stack or newest.stack)
+            newest = replace(
+                newest,
+                seen=record.when,
+                stack=record.stack or newest.stack,
+                inputs={**newest.inputs, **record.inputs},
+            )
         return merge([newest], others)
     record = _with_tried(record, same or next(iter(records), None))
     n = same.n if same is not None else _next_number(records)

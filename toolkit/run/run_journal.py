@@ -120,6 +120,7 @@ class StoredRunJournal:
             endpoint=self._store.endpoint,
             account=location.account,
             settings=live.settings or "",
+            inputs=job.inputs,
             who=f"{processes.user()}@{processes.current_process().host}",
             writes=targets.kind(job.kind).writes(job.settings),
             message=self.message,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from datetime import datetime
 
     from toolkit.operations import (
+        Drift,
         Finding,
         Job,
         LiveVersion,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     )
     from toolkit.ports.cdk import SynthLog
     from toolkit.ports.ports import Ports
+    from toolkit.templates.model import SynthesizedStack
     from toolkit.templates.refinement import Synthesis, SynthesisSource
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -281,6 +283,10 @@ class Kind:
     """Whether what answers at its `health` addresses is its own program, also where another target
     names the same address.
     """
+    named_builds: bool = False
+    """Whether what it builds is found again by its version's name, which therefore has to tell of
+    all that the build depends on.
+    """
     live_starts_programs: bool = False
     """Whether `live` starts programs that rules.toml names: `diff` starts none."""
     by_name: tuple[str, ...] = ()
@@ -377,6 +383,17 @@ class Kind:
         What cannot be known is said in the answer. Raises only what `log` raises.
         """
         never()
+
+    def live_synthesis(
+        self, job: "Job", ports: "Ports", recorded: "SynthesizedStack", body: str
+    ) -> "Synthesis":
+        """What the provider says is deployed, in the form of what was synthesized for the last
+        deploy (`recorded`) and sent to it then (`body`). Reads only; what cannot be compared is
+        said in the answer.
+        """
+        from toolkit.templates.refinement import Synthesis
+
+        return Synthesis((recorded,))
 
     def sources(self, settings: Any) -> tuple[str, ...]:
         """The files and folders, from the repository's root, that say which images its deploy
@@ -503,6 +520,13 @@ class Kind:
     def live(self, job: "Job", ports: "Ports") -> "LiveVersion | None":
         """What runs now, read from the cloud; None if nothing does."""
         never()
+
+    def drift(self, job: "Job", ports: "Ports", until: float) -> "Drift | None":
+        """Whether somebody has changed what was deployed, by a look at each part of it; None where
+        `live` says all that can be known. Waits until `until` (`ports.clock.elapsed`) at the
+        longest. Changes nothing that runs; raises CloudError for a failed look.
+        """
+        return None
 
     def can_tell_live(self, settings: Any) -> bool:
         """Whether `live` can tell what runs; else its None means that nobody knows."""

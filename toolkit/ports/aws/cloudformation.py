@@ -72,6 +72,31 @@ def template(aws: Aws, stack_id: str) -> Any:
     return answer.get("TemplateBody")
 
 
+def detect_drift(aws: Aws, stack_id: str) -> str:
+    """Have CloudFormation look at the resources of a stack; the id of that detection. It changes
+    nothing but what CloudFormation says of drift. Raises CloudError, also while another one runs.
+    """
+    answer = aws.read(CFN, "detect_stack_drift", StackName=stack_id)
+    return str(answer["StackDriftDetectionId"])
+
+
+def drift_detection(aws: Aws, detection: str) -> dict[str, Any]:
+    """How a detection stands. Raises CloudError."""
+    return aws.read(CFN, "describe_stack_drift_detection_status", StackDriftDetectionId=detection)
+
+
+def resource_drifts(aws: Aws, stack_id: str) -> list[dict[str, Any]]:
+    """What the last detection found of each resource. Raises CloudError."""
+    drifts: list[dict[str, Any]] = []
+    more: dict[str, Any] = {"StackName": stack_id}
+    while True:
+        page = aws.read(CFN, "describe_stack_resource_drifts", **more)
+        drifts += page.get("StackResourceDrifts") or ()
+        if not page.get("NextToken"):
+            return drifts
+        more["NextToken"] = page["NextToken"]
+
+
 def summary(aws: Aws, **where: str) -> dict[str, Any]:
     """CloudFormation's summary of a template: its parameters, types and capabilities. `where` is
     TemplateBody or TemplateURL.

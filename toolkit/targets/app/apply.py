@@ -222,7 +222,7 @@ def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
             where=f" in cluster {settings.cluster} ({aws.region_name})",
         )
     # Read by a call of its own: `before` has to be the deployment right before ours.
-    before, force = rollout.primary_deployment(service).get("id"), job.options.force
+    before, force = rollout.primary_deployment(service).get("id"), job.options.force or job.renews
     own_key = rollout.DeploymentKey(arn, before=before)
     report.keep(before=before, previous=service["taskDefinition"], started_at=iso_utc(when))
     report.phase(f"moving {settings.service} to {ecs.revision_of(arn)}")

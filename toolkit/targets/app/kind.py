@@ -22,6 +22,7 @@ class AppKind(base.Kind):
     """A container image that runs as an ECS service."""
 
     action = "deploy-app"
+    named_builds = True
     estimate_s = 150
     deadline_s = 1800
     content_details = ("task definition",)

@@ -667,7 +667,15 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
     in_progress = primary.get("rolloutState") == "IN_PROGRESS"
     changes = primary.get("taskDefinition") != serving.get("taskDefinition")
     version = live_version(definition, settings, serving)
-    return replace(version, moving=in_progress and changes)
+    if not in_progress:
+        return version
+    revision = ecs.revision_of(str(primary.get("taskDefinition", "")))
+    deployment = f"the deployment of {revision} ({primary.get('id')})"
+    if rollout.is_stuck(service):
+        failed = int(primary.get("failedTasks", 0))
+        stuck = f"{deployment} is stuck: {failed} tasks have failed, and none runs"
+        return replace(version, moving=changes, stuck=stuck)
+    return replace(version, moving=changes, in_flight=f"{deployment} is at work")
 
 
 def outputs(job: Job, ports: Ports) -> Mapping[str, str]:

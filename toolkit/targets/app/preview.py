@@ -78,7 +78,7 @@ def decide(job: Job, state: CurrentState, members: frozenset[str], digest: str |
     # what nobody has recorded is never called unchanged; a rollback puts back what is recorded
     ours = state.origin not in (*provenance.GIVING_WAY, Origin.STACK) or job.action == ROLLBACK
     same = digest is not None and ours and definitions.is_copy(state.running, request)
-    if same and not job.options.force:
+    if same and not (job.options.force or job.renews):
         if not state.busy and rollout.is_steady(state.service):
             return Decision(Action.UNCHANGED)
         if state.busy and not rollout.is_stuck(state.service) and not _is_rolling_back(state):
@@ -216,7 +216,7 @@ def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCa
         name = ecs.revision_of(state.base["taskDefinitionArn"])
     else:
         name = f"{decision.request['family']}:new"
-    return (*calls, update_call(settings, name, job.options.force))
+    return (*calls, update_call(settings, name, job.options.force or job.renews))
 
 
 def stop_call(arn: str) -> PlannedCall:

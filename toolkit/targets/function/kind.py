@@ -22,6 +22,7 @@ class FunctionKind(base.Kind):
     """The code of one Lambda function, without its stack."""
 
     action = "deploy-function"
+    named_builds = True
     estimate_s = 30
     deadline_s = 1800
     content_details = ("alias version", "sha256")

@@ -19,6 +19,7 @@ class SiteKind(base.Kind):
     """A static site in an S3 bucket, perhaps behind CloudFront."""
 
     action = "deploy-site"
+    named_builds = True
     estimate_s = 60
     deadline_s = 3600
     content_details = ("content",)

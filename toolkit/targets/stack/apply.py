@@ -92,7 +92,7 @@ class _StackDeploy:
         if uploaded:
             summary = self._upload()
         alike = stack is not None and not new and self._is_same(stack, summary)
-        same = alike and not self.job.options.force
+        same = alike and not (self.job.options.force or self.job.renews)
         if same and not compare.may_change_meaning(self.source, summary):
             self.report.keep(unchanged=True)
             return

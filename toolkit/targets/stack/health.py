@@ -15,7 +15,7 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell
-from toolkit.targets.stack import events, remedies
+from toolkit.targets.stack import drift, events, remedies
 from toolkit.targets.stack.observe import has_our_tags, live_version, stack_name, tagged_version
 from toolkit.targets.stack.stack_status import (
     RECOVERIES,
@@ -104,24 +104,12 @@ def drift_finding(stack: Stack) -> Finding | None:
     drift_info = stack.get("DriftInformation") or {}
     if drift_info.get("StackDriftStatus") != "DRIFTED":
         return None
-    shown = ("--stack-resource-drift-status-filters", "MODIFIED", "DELETED")
-    command = ShellCommand(
-        "aws cloudformation describe-stack-resource-drifts --stack-name",
-        (str(stack["StackName"]), *shown),
-    )
     return Finding(
         "drift",
         HealthStatus.WARNING,
         "drifted",
         cause=f"someone changed it by hand ({_checked(stack, drift_info)})",
-        next=(
-            "undo what was changed, or take it over into the template; what differs:",
-            command,
-            "; then check again:",
-            ShellCommand(
-                "aws cloudformation detect-stack-drift --stack-name", (str(stack["StackName"]),)
-            ),
-        ),
+        next=drift.fix(str(stack["StackName"])),
     )
 
 

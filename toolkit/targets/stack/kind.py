@@ -13,9 +13,18 @@ from toolkit.targets.stack.settings import StackSettings
 if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
     from datetime import datetime
 
-    from toolkit.operations import Job, LiveVersion, Observation, Preview, Provision, Statement
+    from toolkit.operations import (
+        Drift,
+        Job,
+        LiveVersion,
+        Observation,
+        Preview,
+        Provision,
+        Statement,
+    )
     from toolkit.ports.cdk import SynthLog
     from toolkit.ports.ports import Ports
+    from toolkit.templates.model import SynthesizedStack
     from toolkit.templates.refinement import Synthesis, SynthesisSource
 
 
@@ -70,6 +79,14 @@ class StackKind(base.Kind):
         from toolkit.targets.stack import synthesis
 
         return synthesis.synthesize(jobs, ports, log, again)
+
+    def live_synthesis(
+        self, job: "Job", ports: "Ports", recorded: "SynthesizedStack", body: str
+    ) -> "Synthesis":
+        """By its template, parameters and tags in CloudFormation."""
+        from toolkit.targets.stack import live_synthesis
+
+        return live_synthesis.live_synthesis(job, ports, recorded, body)
 
     def provisions(self, settings: StackSettings) -> "tuple[Provision, ...]":
         """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""
@@ -143,6 +160,12 @@ class StackKind(base.Kind):
         from toolkit.targets.stack import observe
 
         return observe.live(job, ports)
+
+    def drift(self, job: "Job", ports: "Ports", until: float) -> "Drift | None":
+        """As CloudFormation finds it, by a look at each resource."""
+        from toolkit.targets.stack import drift
+
+        return drift.detect(job, ports, until)
 
     def outputs(self, job: "Job", ports: "Ports") -> Mapping[str, str]:
         """The outputs of the stack that its setting `outputs` names: others may be secret."""

@@ -238,7 +238,21 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
     stack = cfn.stack(aws, stack_name(job))
     if stack is None:
         return None
-    return live_version(aws, stack)
+    now = live_version(aws, stack)
+    if now is None and str(stack["StackStatus"]) == "CREATE_IN_PROGRESS":
+        now = LiveVersion(None)  # there is something, if nothing that serves
+    return None if now is None else with_state(now, stack)
+
+
+def with_state(now: LiveVersion, stack: Mapping[str, Any]) -> LiveVersion:
+    """The version, with an operation that is at work on the stack, or has got stuck. Pure."""
+    status, name = str(stack["StackStatus"]), str(stack["StackName"])
+    since = iso_utc(stack.get("LastUpdatedTime") or stack.get("CreationTime"))
+    if not events.is_at_rest(status):
+        return replace(now, in_flight=f"an operation is at work on stack {name}: {status}")
+    if status.endswith("_FAILED"):
+        return replace(now, stuck=f"stack {name} is stuck: {status} since {since}")
+    return now
 
 
 def live_version(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> LiveVersion | None:

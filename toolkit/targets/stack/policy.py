@@ -61,6 +61,17 @@ def statements(job: Job) -> tuple[Statement, ...]:
             ("cloudformation:GetTemplateSummary", "cloudformation:DescribeStacks"),
         ),
     ]
+    needed += [
+        Statement(
+            "`diff live --drift`, which also needs to read the stack's resources",
+            ("cloudformation:DetectStackDrift", "cloudformation:DescribeStackResourceDrifts"),
+            (f"{stack_arn}stack/{name}/*",),
+        ),
+        Statement(
+            "the same, by the id of a detection",
+            ("cloudformation:DescribeStackDriftDetectionStatus",),
+        ),
+    ]
     named = job.settings.context.get(QUALIFIER, USUAL)
     qualifier = named if re.fullmatch(r"[A-Za-z0-9_-]{1,10}", named) else USUAL
     needed += _cdk(job.location, qualifier) if job.settings.cdk else _store(job.location)

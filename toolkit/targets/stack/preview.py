@@ -41,7 +41,7 @@ def preview(job: Job, ports: Ports) -> Preview:
     live = None if stack is None else observe.live_version(aws, stack, body)
     warnings: list[Advice] = [*source.warnings, *sources.environment_warnings(job, ports)]
     same = stack is not None and not new and compare.is_same(source, body, stack, summary)
-    forced = job.options.force
+    forced = job.options.force or job.renews
     if same and stack is not None and not observe.has_our_tags(stack) and not forced:
         untagged = f"stack {source.name} does not have toolkit's tags; to add them:"
         warnings.append((untagged, NextCommand("deploy-stack", (job.target,), ("--force",))))
