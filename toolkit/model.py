@@ -683,6 +683,13 @@ class LintCode(StrEnum):
     GENERATED = "generated"
     EXPIRED_EVIDENCE = "expired-evidence"
     MISSED_INPUT = "missed-input"
+    UNCOVERED = "uncovered"
+    NOT_CHECKED = "not-checked"
+
+    @property
+    def is_error(self) -> bool:
+        """Whether `rules check` fails for it, `--strict` or not."""
+        return self in (LintCode.UNCOVERED, LintCode.NOT_CHECKED)
 
 
 class LintFinding(Struct, frozen=True):

@@ -83,11 +83,22 @@ class Job(Struct, frozen=True):
     """Whether one of them has changed since its last deploy, or that is not known: it is deployed
     though nothing of its own changes.
     """
+    part: str = ""
+    """What of its target it deploys, where each part has a step of its own; else empty."""
+    parts: tuple[str, ...] | None = None
+    """The parts of its target that other steps of the run deploy. It deploys nothing: it only looks
+    at all of them, and stands for the target in the record.
+    """
 
     @property
     def is_build(self) -> bool:
         """Whether it only makes what other steps deploy."""
         return self.action == JobAction.BUILD
+
+    @property
+    def whole(self) -> str:
+        """The step that stands for the whole target, of the step of a part."""
+        return self.target + self.step.removeprefix(f"{self.target}:{self.part}")
 
 
 class DeployedState(Struct, frozen=True):
@@ -141,6 +152,21 @@ class RecordedDeploy(Struct, frozen=True):
     earlier: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
     problem: str = ""
+    commit: str | None = None
+    fingerprint: str = ""
+    settings: str = ""
+
+
+class Uncovered(Struct, frozen=True):
+    """A thing that the repository says is to be deployed, and no target deploys: `stack Jobs`, of
+    which program, and where. `unknown` says why that could not be found out; then `name` is empty.
+    """
+
+    what: str
+    name: str
+    source: str
+    where: str = ""
+    unknown: Advice = ""
 
 
 class LiveVersion(Struct, frozen=True):

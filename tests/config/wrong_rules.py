@@ -176,7 +176,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a setting that is missing": (
         HEAD + '[targets.api]\nkind = "stack"\ncdk = "cdk"\n',
-        ":2: targets.api: `stack` is missing",
+        ":2: targets.api: `stack` is missing: the name of one, or `stacks`, patterns for several",
     ),
     "a setting that is empty": (
         HEAD + '[targets.api]\nkind = "stack"\nstack = ""\ncdk = "cdk"\n',

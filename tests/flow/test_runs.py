@@ -9,8 +9,8 @@ from tests.run import simulated
 from tests.run.simulated import Told
 from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.errors import StalePlan, UsageError
-from toolkit.flow import deploy as flow
 from toolkit.flow.deploy import PreparedRun, freshness_check, standby_jobs, validate
+from toolkit.flow.good_deploys import recorded_deploy_of
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.selection import DeployRequest
 from toolkit.flow.stores import resolved_location
@@ -82,7 +82,7 @@ def recorded_as(ports: Ports, version: str, run: str, fingerprint: str | None = 
 def prepared(ports: Ports) -> PreparedRun:
     rules = read_rules(RULES.encode(), "rules.toml")
     job = replace(JOB, settings=rules.targets["app"].settings, options=app.Options(image="v1"))
-    job = replace(job, recorded=flow.recorded_deploy_of(job, rules, ports))
+    job = replace(job, recorded=recorded_deploy_of(job, rules, ports))
     return PreparedRun(rules, (job,), {}, (), standby_jobs((job,), rules, ports))
 
 

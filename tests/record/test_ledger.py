@@ -30,6 +30,8 @@ from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.disk import Disk
 from toolkit.record.ledger import (
     BEGUN,
+    FEWEST,
+    FILE_MOST,
     MAX_GOOD_DEPLOYS,
     Ledger,
     LedgerContents,
@@ -134,6 +136,16 @@ def test_the_last_fifty_good_ones_are_kept_and_the_newest(verdicts: list[str]) -
     ][:MAX_GOOD_DEPLOYS]
     assert [item.run for item in records if item.verdict == "succeeded"] == good
     assert [item.run for item in records[:1]] == [f"r{len(verdicts) - 1}"] * bool(verdicts)
+
+
+def test_what_is_very_long_is_kept_without_the_oldest_so_that_it_can_be_read_again() -> None:
+    stacks = {f"stack Stack-{number}": "r" * 20 for number in range(2000)}
+    records = [replace(record(f"r{n:02}", n=n), detail=stacks) for n in range(50, 0, -1)]
+    data = encode(records)
+    assert len(data) <= FILE_MOST
+    kept, _ = decode(data, "file")
+    assert [entry.run for entry in kept] == [entry.run for entry in records][: len(kept)]
+    assert len(kept) >= FEWEST
 
 
 def test_a_wrong_clock_does_not_change_what_is_live(store: Store) -> None:

@@ -1,5 +1,6 @@
 """A CDK app without the CDK: a program that writes an assembly from files of its repository, so
-that a test knows what changes which stack.
+that a test knows what changes which stack. `order.json` says which stacks are before one,
+`places.json` which environment one is in.
 """
 
 APP = """
@@ -17,6 +18,11 @@ values = json.loads(values.read_text()) if values.exists() else {}
 missing = []
 if (here / "lookup").exists():
     missing = [{"key": "vpc-provider:x", "provider": "vpc", "props": {}}]
+def kept(name):
+    path = here / name
+    return json.loads(path.read_text()) if path.exists() else {}
+
+order, places = kept("order.json"), kept("places.json")
 artifacts = {}
 for path in sorted(here.glob("*.stack.json")):
     name = path.name.split(".")[0]
@@ -27,7 +33,8 @@ for path in sorted(here.glob("*.stack.json")):
     template = {"Resources": {"Queue": queue}}
     (out / f"{name}.template.json").write_text(json.dumps(template))
     artifacts[name] = {"type": "aws:cloudformation:stack",
-        "environment": "aws://unknown-account/unknown-region",
+        "environment": places.get(name, "aws://unknown-account/unknown-region"),
+        "dependencies": order.get(name, []),
         "properties": {"templateFile": f"{name}.template.json", "stackName": name}}
 (out / "manifest.json").write_text(json.dumps(
     {"version": "48.0.0", "missing": missing, "artifacts": artifacts}))

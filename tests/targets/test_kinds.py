@@ -104,7 +104,7 @@ MOST: dict[str, dict[str, Any]] = {
 """For each kind the settings that it may have besides."""
 
 INSTEAD: dict[str, dict[str, dict[str, Any]]] = {
-    "stack": {"cdk": {"template": "t.yaml"}},
+    "stack": {"cdk": {"template": "t.yaml"}, "stack": {"stacks": ["Api-*"]}},
     "function": {
         "source": {
             "build": {

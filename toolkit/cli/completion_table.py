@@ -1025,6 +1025,7 @@ COMMANDS: dict[
                    None,
                    False,
                    'Exit with 1 if there is a finding, or a file that no rule owns.'),
+                  (('--templates',), None, False, 'Also find stacks that no target deploys'),
                   (('--json',), None, False, 'Print one JSON object instead of text.'),
                   (('-h', '--help'), None, False, 'Show this message and exit.')],
                  [],

@@ -21,7 +21,6 @@ from toolkit.flow.builds import BUILD
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.run_stories import RunStory, shared_runs, story_of
 from toolkit.formats.commits import is_commit_id
-from toolkit.formats.variables import fill_settings
 from toolkit.model import Environment, Rules
 from toolkit.operations import Job, JobAction, Location, RunStatus
 from toolkit.ports import processes
@@ -411,7 +410,7 @@ def _is_in_rules(job: Job, rules: Rules) -> bool:
         return False
     if job.is_build != job.step.endswith(BUILD):  # else a deploy could be made to only build
         return False
-    step = job.undoes or job.step.removesuffix(BUILD)
+    step = job.whole if job.part else job.undoes or job.step.removesuffix(BUILD)
     if step not in run_jobs.step_names(job.target, job.location):  # it names another place
         return False
     named = targets.kind(job.kind).version_named(job.options)
@@ -426,10 +425,21 @@ def _is_in_rules(job: Job, rules: Rules) -> bool:
         if location.region == job.location.region:
             return (
                 _place(location) == _place(job.location)
-                and fill_settings(target.settings, variables) == job.settings
+                and _has_settings(job, rules, variables)
                 and run_jobs.consumed_sources(target, rules.targets, variables) == job.consumed
             )
     return False
+
+
+def _has_settings(job: Job, rules: Rules, variables: Mapping[str, str]) -> bool:
+    """Whether a job has the settings that rules.toml says of its target, or of the part of it that
+    it deploys.
+    """
+    settings = run_jobs.own_settings(rules.targets[job.target], rules.targets, variables)
+    part = targets.kind(job.kind).part
+    if any(part(settings, name) is None for name in job.parts or ()):
+        return False
+    return bool((part(settings, job.part) if job.part else settings) == job.settings)
 
 
 def _place(location: Location) -> tuple[str | None, bool, str]:

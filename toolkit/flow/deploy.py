@@ -15,7 +15,6 @@ from toolkit.changes import completeness, detect
 from toolkit.changes.direction import standing, unanswered
 from toolkit.changes.names import without_inputs
 from toolkit.errors import GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
-from toolkit.exits import Exit
 from toolkit.flow.aws_options import cli_options
 from toolkit.flow.build_inputs import input_targets
 from toolkit.flow.builds import only_builds, refuse_unbuilt, with_builds
@@ -36,9 +35,10 @@ from toolkit.flow.good_deploys import (
     good_deploys,
     last_good_before,
     last_recorded,
-    recorded_deploy,
+    recorded_deploy_of,
     records_of,
 )
+from toolkit.flow.parts import with_parts, with_uncovered
 from toolkit.flow.plan_file import check_empty_plan, check_plan
 from toolkit.flow.rulebook import find_environment, path_owners, rules_path, variables_of
 from toolkit.flow.selection import (
@@ -63,7 +63,7 @@ from toolkit.model import (
     Target,
     Version,
 )
-from toolkit.operations import GOOD, Job, JobAction, LiveVersion, Location, Preview, RecordedDeploy
+from toolkit.operations import GOOD, Job, JobAction, LiveVersion, Location, Preview
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -141,11 +141,13 @@ def prepare(
     _refuse_incomplete_commits(jobs, contents, rules, git)
     jobs = tuple(replace(job, recorded=recorded_deploy_of(job, rules, ports)) for job in jobs)
     jobs, renewed = _with_renewals(request, jobs, readings, rules, ports)
+    jobs = with_parts(jobs, ports)
     standby: tuple[Job, ...] = ()
     if request.checked and request.action == JobAction.DEPLOY:
         standby = standby_jobs(jobs, rules, ports)
     previews = with_redeploys(_previews(jobs, ports), jobs, rules)
     previews = _with_warnings(previews, jobs, parts, renewed)
+    previews = with_uncovered(previews, jobs, rules, ports)
     jobs = with_prerequisites(jobs, previews)
     if request.builds is BuildMode.ONLY:
         planned, previews = only_builds(jobs, previews)
@@ -416,18 +418,6 @@ def _may_go_back(job: Job, rules: Rules) -> bool:
     """Whether the job's environment allows live commits to be taken out."""
     environment = find_environment(job.location.environment, rules)
     return environment is not None and environment.backwards is Backwards.ALLOW
-
-
-def recorded_deploy_of(job: Job, rules: Rules, ports: Ports) -> RecordedDeploy | None:
-    """The recorded deploys of a job's target, so that its kind can tell whether somebody else has
-    changed it since.
-    """
-    try:
-        return recorded_deploy(records_of(job, rules, ports), targets.kind(job.kind))
-    except ToolkitError as problem:
-        if problem.exit == Exit.CREDENTIALS:
-            raise  # the locks are in the same bucket
-        return RecordedDeploy(problem=str(problem))
 
 
 def standby_jobs(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, ...]:

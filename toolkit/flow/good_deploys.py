@@ -5,7 +5,9 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
+from toolkit import targets
 from toolkit.errors import ToolkitError, Unreachable
+from toolkit.exits import Exit
 from toolkit.flow.stores import store_for
 from toolkit.model import Rules, Version
 from toolkit.operations import GOOD, Job, LiveVersion, RecordedDeploy, RecordOrigin
@@ -66,6 +68,18 @@ def records_of(job: Job, rules: Rules, ports: Ports) -> tuple[Record, ...]:
     return tuple(open_ledger(store, job.location, ports).get(job.target))
 
 
+def recorded_deploy_of(job: Job, rules: Rules, ports: Ports) -> RecordedDeploy | None:
+    """The recorded deploys of a job's target, so that its kind can tell whether somebody else has
+    changed it since.
+    """
+    try:
+        return recorded_deploy(records_of(job, rules, ports), targets.kind(job.kind))
+    except ToolkitError as problem:
+        if problem.exit == Exit.CREDENTIALS:
+            raise  # the locks are in the same bucket
+        return RecordedDeploy(problem=str(problem))
+
+
 def recorded_deploy(records: Sequence[Record], kind: Kind) -> RecordedDeploy | None:
     """What a kind gets of the records, newest first: the newest good deploy, and what the others
     have put there. Pure.
@@ -86,7 +100,15 @@ def recorded_deploy(records: Sequence[Record], kind: Kind) -> RecordedDeploy | N
     # It goes into the journal, where a whole template or definition is too long.
     deployed = replace(good.deployed, body="", stack="", parameters={})
     return RecordedDeploy(
-        good.run, good.version, deployed, good.detail, tuple(earlier), tuple(later)
+        good.run,
+        good.version,
+        deployed,
+        good.detail,
+        tuple(earlier),
+        tuple(later),
+        commit=good.commit,
+        fingerprint=good.fingerprint,
+        settings=good.settings,
     )
 
 

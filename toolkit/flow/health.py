@@ -35,6 +35,7 @@ from toolkit.flow.health_questions import (
     start_questions,
     warm_clients,
 )
+from toolkit.flow.parts import with_recorded
 from toolkit.flow.rulebook import (
     environment_name,
     find_environment,
@@ -97,7 +98,7 @@ def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> Healt
         names = [environment_name(request.environment, rules)]
     subjects: list[Subject] = []
     for name in names:
-        subjects += _subjects(request, rules, checks, name)
+        subjects += _subjects(request, rules, checks, name, ports)
     if not any(subject.kind != CREDENTIALS for subject in subjects):
         raise Refused(
             "rules.toml has nothing to check",
@@ -188,13 +189,14 @@ def _result(
 
 
 def _subjects(
-    request: HealthRequest, rules: Rules, checks: Checks, name: str | None
+    request: HealthRequest, rules: Rules, checks: Checks, name: str | None, ports: Ports
 ) -> Iterable[Subject]:
     """What there is to check in one environment."""
     environment = find_environment(name, rules)
     locations = run_jobs.locations(environment, request.profile, request.region)
     watched = _watched_targets(rules)
     jobs = run_jobs.jobs_without_run(watched, locations, variables_of(environment))
+    jobs = with_recorded(jobs, rules, ports, request.timeout_s)
     asks_aws = bool(checks.checks) or any(job.location.provider == AWS for job in jobs)
     for location in locations:
         if asks_aws:

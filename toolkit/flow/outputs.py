@@ -13,6 +13,7 @@ from toolkit.errors import Expired, ToolkitError, Unreachable, UsageError
 from toolkit.exits import Exit
 from toolkit.flow.advice import same_options
 from toolkit.flow.live_targets import live_targets, require_account
+from toolkit.flow.parts import with_recorded
 from toolkit.flow.selection import require_target
 from toolkit.model import ProjectRequest, Rules
 from toolkit.operations import Job, TargetOutputs
@@ -55,10 +56,11 @@ def read_outputs(request: OutputsRequest, rules: Rules, ports: Ports) -> Outputs
     named = [named_output(name, rules) for name in request.names]
     live = live_targets(request, [name.target for name in named], rules)
     until = monotonic() + request.timeout_s
-    tasks = [BackgroundTask(_question(job, ports)) for job in live.jobs]
+    jobs = with_recorded(live.jobs, rules, ports, request.timeout_s)
+    tasks = [BackgroundTask(_question(job, ports)) for job in jobs]
     answers: list[TargetOutputs] = []
     codes = set[Exit]()
-    for job, task in zip(live.jobs, tasks, strict=True):
+    for job, task in zip(jobs, tasks, strict=True):
         try:
             outputs = task.within(until - monotonic())
         except (Timeout, ToolkitError) as problem:
@@ -71,7 +73,7 @@ def read_outputs(request: OutputsRequest, rules: Rules, ports: Ports) -> Outputs
             answers.append(_known(job, outputs, named))
     _require_outputs(named, answers)
     same = same_options(rules, request.rules, live.environment, request.region)
-    return OutputsResult(live.environment, live.jobs, tuple(answers), _exit(codes), same)
+    return OutputsResult(live.environment, jobs, tuple(answers), _exit(codes), same)
 
 
 def named_output(name: str, rules: Rules) -> NamedOutput:
@@ -80,9 +82,13 @@ def named_output(name: str, rules: Rules) -> NamedOutput:
     """
     if name in rules.targets:
         return NamedOutput(name)
-    target, dot, output = name.rpartition(".")
-    if dot and output and target in rules.targets:
-        return NamedOutput(target, output)
+    words = name.split(".")
+    # The longest name of a target counts; what is left may have dots, too.
+    for count in range(len(words) - 1, 0, -1):
+        target, output = ".".join(words[:count]), ".".join(words[count:])
+        if output and target in rules.targets:
+            return NamedOutput(target, output)
+    target = name.rpartition(".")[0]
     require_target(target or name, rules)
     raise UsageError(f"invalid output {name!r}", "use TARGET or TARGET.OUTPUT")
 

@@ -17,6 +17,7 @@ from toolkit.errors import Refused, ToolkitError
 from toolkit.exits import Exit
 from toolkit.flow import shared_resources
 from toolkit.flow.compare import UNRECORDED, FailedRun, Points, RecordedBase, Records
+from toolkit.flow.parts import with_recorded
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.flow.stores import existing_store, resolved_location, store_for
 from toolkit.formats.commits import is_commit_id
@@ -577,6 +578,7 @@ def _live_versions(
                 askable.append(target)
         every = reading.rules.targets
         jobs += run_jobs.jobs_without_run(askable, [location], reading.variables, every)
+    jobs = list(with_recorded(jobs, reading.rules, reading.ports))
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:

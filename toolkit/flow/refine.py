@@ -248,10 +248,10 @@ def _deployed(question: TemplateQuestion) -> tuple[Synthesis, ...]:
 
 
 def _recorded(text: str) -> Synthesis:
-    stack = decode(text)
-    if stack is None:
+    stacks = decode(text)
+    if stacks is None:
         return Synthesis(unknown="another version of toolkit has recorded its templates")
-    return Synthesis((stack,))
+    return Synthesis(stacks)
 
 
 def _refinements(

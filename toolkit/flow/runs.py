@@ -315,6 +315,7 @@ def _open_run(
             store, journal, ledgers, locations, ports.clock, request.redact
         )
         run_journal.message = message_of(state.facts)
+        run_journal.wholes = {job.step: job for job in state.jobs if job.parts is not None}
         yield run_journal
     except Exception:
         resume_it = NextCommand("resume", (request.run,))

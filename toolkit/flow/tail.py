@@ -8,6 +8,7 @@ from msgspec import Struct
 from toolkit import targets as kinds
 from toolkit.errors import Refused, Throttled, ToolkitError, Unreachable
 from toolkit.flow.live_targets import live_targets, require_account
+from toolkit.flow.parts import with_recorded
 from toolkit.model import ProjectRequest, Rules
 from toolkit.operations import Job, LogLook
 from toolkit.ports.ports import Ports
@@ -147,7 +148,7 @@ def open_tail(request: TailRequest, rules: Rules, ports: Ports) -> Tail:
     since = ports.clock.now() - timedelta(seconds=request.since_s)
     readers: list[_PatientReader] = []
     unread: list[Job] = []
-    for job in live.jobs:
+    for job in with_recorded(live.jobs, rules, ports):
         kind = kinds.kind(job.kind)
         reader = None
         if type(kind).logs is not Kind.logs:  # else nothing is asked

@@ -248,7 +248,9 @@ def _successes(store: Store, run: str) -> list[Record]:
     jobs: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
         if entry.state == EntryState.RUN:
-            deploys = [job for job in _jobs(entry.facts) if not _is_build(job)]
+            deploys = [
+                job for job in _jobs(entry.facts) if not _is_build(job) and not job.get("part")
+            ]
             jobs.update({str(job.get("step")): job for job in deploys})
     records: list[Record] = []
     for entry in entries:

@@ -47,6 +47,8 @@ note takes it back where it could not.
 BODIES = "bodies"
 MAX_GOOD_DEPLOYS = 50
 """How many good deploys of a target are kept."""
+FEWEST = 2
+"""How many records are kept in any case: the newest, and the last good one."""
 FILE_MOST = 1 << 20
 BODY_MOST = 1 << 21
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -254,9 +256,16 @@ def _says_nothing_new(record: Record, records: Sequence[Record]) -> bool:
 
 
 def encode(records: Sequence[Record], store: str = "") -> bytes:
-    """The bytes of a target's file."""
-    file = {"v": _VERSION, "store": store, "records": msgspec.to_builtins(records)}
-    return json.dumps(file, indent=1).encode("ascii") + b"\n"
+    """The bytes of a target's file: without the oldest records where those of a target with very
+    many parts would make it too long to be read again.
+    """
+    packed = msgspec.to_builtins(records)
+    while True:
+        file = {"v": _VERSION, "store": store, "records": packed}
+        data = json.dumps(file, indent=1).encode("ascii") + b"\n"
+        if len(data) <= FILE_MOST or len(packed) <= FEWEST:
+            return data
+        packed = packed[: max(len(packed) // 2, FEWEST)]
 
 
 def decode(data: bytes, path: str, key: str | None = None) -> LedgerFile:

@@ -189,7 +189,8 @@ def _seconds(took: object) -> float | None:
 
 def _row_names(entries: Sequence[JournalEntry], environment: str | None) -> dict[str | None, str]:
     """Step -> the row that it belongs to: its target's, whatever the environment and region; builds
-    and rollbacks have rows of their own.
+    and rollbacks have rows of their own, and so has each part of a target. The step that only looks
+    at all parts has none.
     """
     names: dict[str | None, str] = {}
     for job in _jobs(entries):
@@ -197,7 +198,11 @@ def _row_names(entries: Sequence[JournalEntry], environment: str | None) -> dict
         named = place.get("environment") if isinstance(place, dict) else None
         if environment is not None and named != environment:
             continue
+        if job.get("parts") is not None:
+            continue
         action, target = str(job.get("action", "deploy")), str(job.get("target", ""))
+        if job.get("part"):
+            target += f":{job['part']}"
         names[str(job.get("step"))] = f"{target} {action}"
     return names
 

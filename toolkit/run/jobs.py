@@ -12,7 +12,7 @@ from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.formats.variables import fill_settings
 from toolkit.model import Environment, Target, Version
-from toolkit.operations import Job, JobAction, Location, OutputSource
+from toolkit.operations import DeployedState, Job, JobAction, Location, OutputSource
 
 LONGEST_S = 10**8
 """Longer than any step takes: three years, in seconds."""
@@ -146,7 +146,7 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
         kind=target.kind,
         action=request.action,
         location=at_provider(location, target.kind),
-        settings=fill_settings(target.settings, variables),
+        settings=own_settings(target, request.known, variables),
         version=version,
         run=request.run,
         token=step_token(request.run, step, version.fingerprint),
@@ -156,6 +156,44 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
         restore=restore,
         consumed=consumed_sources(target, request.known, variables),
         conditional=target.name in request.conditional,
+    )
+
+
+def own_settings(target: Target, known: Mapping[str, Target], variables: Mapping[str, str]) -> Any:
+    """The settings of a target with the variables filled in. One that stands for several things
+    leaves to the other known targets of its kind what these deploy. Raises Refused.
+    """
+    kind = targets.kind(target.kind)
+    settings = fill_settings(target.settings, variables)
+    if not kind.has_parts(settings):
+        return settings
+    earlier: list[Any] = []
+    later: list[Any] = []
+    beside = earlier
+    for other in known.values():
+        if other.name == target.name:
+            beside = later
+        elif isinstance(other.settings, kind.Settings):
+            beside.append(fill_settings(other.settings, variables))
+    return kind.without_others(settings, earlier, later)
+
+
+def part_job(whole: Job, name: str) -> Job:
+    """The job of one part of a target. Raises Refused for a name that none can have."""
+    settings = targets.kind(whole.kind).part(whole.settings, name)
+    if settings is None:
+        raise Refused(f"{whole.target} has no part {name!r}", "correct its settings in rules.toml")
+    step = f"{whole.target}:{name}{whole.step.removeprefix(whole.target)}"
+    recorded = whole.recorded
+    if recorded is not None:  # of the content of all parts, none has to know
+        recorded = replace(recorded, deployed=DeployedState(), detail={}, earlier=(), later=())
+    return replace(
+        whole,
+        recorded=recorded,
+        step=step,
+        part=name,
+        settings=settings,
+        token=step_token(whole.run, step, whole.version.fingerprint),
     )
 
 

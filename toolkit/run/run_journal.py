@@ -3,11 +3,14 @@ what is live.
 """
 
 from collections.abc import Callable, Mapping
+from itertools import chain
+from threading import Lock
 
 from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import AnotherProject, Refused, StateDamaged, ToolkitError
+from toolkit.model import Resource
 from toolkit.operations import GOOD, Job, JobAction, LiveVersion, Location, Outcome, Verdict
 from toolkit.ports import processes
 from toolkit.ports.clock import Clock
@@ -42,6 +45,11 @@ class StoredRunJournal:
             redact,
         )
         self._locations = locations
+        self.wholes: Mapping[str, Job] = {}
+        """The jobs that stand for targets with parts, by step."""
+        self._announcing = Lock()
+        self._announced = set[str]()
+        """The steps of whole targets of which this process has changed a part."""
         self.message = ""
         """Why, in the words of who began the run: for the record."""
 
@@ -53,8 +61,17 @@ class StoredRunJournal:
         """Record that what is live is about to change. Raises FileProblem, CloudError.
 
         A record that cannot be read is no obstacle: its target is unknown to everybody until it is
-        repaired.
+        repaired. What one part changes puts the whole target in doubt.
         """
+        if not job.part:
+            self._announce(job)
+            return
+        with self._announcing:
+            if job.whole not in self._announced:
+                self._announce(self.wholes[job.whole])
+                self._announced.add(job.whole)
+
+    def _announce(self, job: Job) -> None:
         begun = self._entry(job, BEGUN, _version_of(job))
         try:
             self._ledgers[job.step].begin(begun)
@@ -69,6 +86,8 @@ class StoredRunJournal:
         """Whether the newest record is the announcement of an earlier process of this run, or
         nobody can read it.
         """
+        if job.step in self._announced:
+            return True
         if not self.journal.entries:
             return False  # this process has begun the run
         try:
@@ -78,15 +97,23 @@ class StoredRunJournal:
         return any((record.run, record.verdict) == (job.run, BEGUN) for record in newest)
 
     def record(self, job: Job, outcome: Outcome) -> None:
-        """Record how it ended and what was seen to be live. Raises ToolkitError."""
-        good = outcome.verdict in GOOD
+        """Record how it ended and what was seen to be live. Raises ToolkitError.
+
+        The end of a part is in the journal only: the record is of whole targets.
+        """
+        if job.part:
+            return
+        verdict = outcome.verdict
+        if verdict is Verdict.SKIPPED:  # a part of it has been changed, and another failed
+            verdict = Verdict.FAILED
+        good = verdict in GOOD
         live = LiveVersion(None) if outcome.live is None else outcome.live
         version = _version_of(job) if good or outcome.live is None else live
-        entry = self._entry(job, outcome.verdict, version)
+        entry = self._entry(job, verdict, version)
         # The provider itself has put the version before back: it is sure what is live.
-        gave_way = outcome.verdict is Verdict.ROLLED_BACK and not job.undoes
+        gave_way = verdict is Verdict.ROLLED_BACK and not job.undoes
         tried = None
-        if outcome.verdict in BAD and not job.undoes:
+        if verdict in BAD and not job.undoes:
             tried = FailedDeploy(
                 job.version.name, job.version.fingerprint, job.version.settings, job.run
             )
@@ -122,9 +149,18 @@ class StoredRunJournal:
             settings=live.settings or "",
             inputs=job.inputs,
             who=f"{processes.user()}@{processes.current_process().host}",
-            writes=targets.kind(job.kind).writes(job.settings),
+            writes=_writes(job),
             message=self.message,
         )
+
+
+def _writes(job: Job) -> tuple[Resource, ...]:
+    """What a job changes: of a target with parts, what all of these do."""
+    kind = targets.kind(job.kind)
+    every = [job.settings]
+    if job.parts is not None:
+        every = [kind.part(job.settings, name) for name in job.parts]
+    return tuple(chain.from_iterable(kind.writes(settings) for settings in every))
 
 
 def _version_of(job: Job) -> LiveVersion:

@@ -171,8 +171,11 @@ class StepExecution:
         """Whether its end says something of what is live: not that of a build, nor of what nobody
         has begun to change.
         """
-        if self.job.is_build or outcome.verdict is Verdict.SKIPPED:
+        if self.job.is_build:
             return False
+        if outcome.verdict is Verdict.SKIPPED:
+            # Some of its parts may have been deployed.
+            return self.job.parts is not None and self._journal.has_announced(self.job)
         if self.job.conditional and not self._acted and outcome.verdict is Verdict.UNCHANGED:
             return False  # nobody has looked at anything but outputs
         if outcome.verdict is not Verdict.CANCELLED or self._acted:

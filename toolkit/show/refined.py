@@ -63,13 +63,13 @@ def _changes(
 ) -> Iterator[str]:
     answer = refined.result
     yield f"  {quote(name)}: changes"
-    for stack in refinement.stacks:
-        texts = list(templates.stack_lines(stack, width - 4, verbose))
-        # Of a target with one stack the heading says nothing new.
-        if len(refinement.stacks) == 1 and stack.comparison.state is StackState.CHANGED:
-            texts = [text.removeprefix("  ") for text in texts[1:]]
-        for text in texts:
-            yield f"    {text}".rstrip()
+    texts = list(templates.stacks_lines(refinement.stacks, width - 4, verbose))
+    first = next(iter(refinement.stacks), None)
+    # Of a target with one stack the heading says nothing new.
+    if len(refinement.stacks) == 1 and first and first.comparison.state is StackState.CHANGED:
+        texts = [text.removeprefix("  ") for text in texts[1:]]
+    for text in texts:
+        yield f"    {text}".rstrip()
     if name in refined.narrower:
         told: Advice = ("only code differs; to deploy just that:", *refined.narrower[name])
         yield from advice_lines(told, answer.same, width, "    ")

@@ -46,10 +46,13 @@ def text(stacks: Sequence[ExaminedStack], width: int = WIDTH, verbose: bool = Fa
     """Each stack that is not unchanged, with what differs; then the others in one line. With
     `verbose`, all of their resources and values.
     """
-    return "\n".join(_lines(stacks, width, verbose))
+    return "\n".join(stacks_lines(stacks, width, verbose))
 
 
-def _lines(stacks: Sequence[ExaminedStack], width: int, verbose: bool) -> Iterator[str]:
+def stacks_lines(
+    stacks: Sequence[ExaminedStack], width: int = WIDTH, verbose: bool = False
+) -> Iterator[str]:
+    """The same, line by line."""
     same = []
     for stack in stacks:
         if stack.comparison.state is StackState.UNCHANGED:

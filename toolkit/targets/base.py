@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
         Provision,
         Statement,
         TaskState,
+        Uncovered,
     )
     from toolkit.ports.cdk import SynthLog
     from toolkit.ports.ports import Ports
@@ -352,6 +353,43 @@ class Kind:
         test a container of it in the same way. Pure.
         """
         return None
+
+    def has_parts(self, settings: Any) -> bool:
+        """Whether a target stands for several things, each deployed by a step of its own, and only
+        what lies in the repository says which. `live`, `health`, `outputs` and `logs` of such a
+        target look at those that are recorded (`Job.recorded`). Pure.
+        """
+        return False
+
+    def without_others(self, settings: Any, earlier: Sequence[Any], later: Sequence[Any]) -> Any:
+        """The settings of a target with parts, without what other targets of its kind deploy: those
+        that stand before it in rules.toml, and those behind it. All variables are filled in. Pure.
+        """
+        return settings
+
+    def parts(self, job: "Job", ports: "Ports") -> tuple[str, ...]:
+        """The names of a target's parts in the job's location. Reads only, and runs what a preview
+        runs; raises ToolkitError.
+
+        The job of the whole target has them as its `parts`, waits for the steps of all of them, and
+        changes nothing itself.
+        """
+        return ()
+
+    def part(self, settings: Any, name: str) -> Any:
+        """The settings of one part; None where the target has none of that name. Without what
+        judges the target: that is asked for the whole. Pure.
+        """
+        return None
+
+    def uncovered(
+        self, jobs: "Sequence[Job]", every: "Sequence[Job]", ports: "Ports", log: "SynthLog"
+    ) -> "tuple[Uncovered, ...]":
+        """What the programs of these jobs' targets say is to be deployed, and none of `every` job
+        does: the targets of this kind in all environments. Runs programs of the repository, which a
+        person has asked for. Raises only what `log` raises.
+        """
+        return ()
 
     def consumes(self, settings: Any) -> tuple[str, ...]:
         """The targets whose outputs it uses; they have to be among its `needs`. Pure."""

@@ -1,6 +1,6 @@
 """The nouns of an answer that templates have made exact."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -69,19 +69,24 @@ class RefinedDiff(Struct, frozen=True):
     seconds: float = 0.0
 
 
-def encode(stack: SynthesizedStack) -> str:
-    """A stack as text, the same for equal stacks."""
-    return msgspec.json.encode(stack, order="deterministic").decode()
+def encode(stacks: Sequence[SynthesizedStack]) -> str:
+    """Stacks as text, the same for equal stacks. One alone is written as such, as earlier versions
+    did.
+    """
+    several = [*stacks]
+    content = several[0] if len(several) == 1 else several
+    return msgspec.json.encode(content, order="deterministic").decode()
 
 
-def decode(text: str) -> SynthesizedStack | None:
-    """The stack of a text. None for one that cannot be read: another version of toolkit wrote it,
+def decode(text: str) -> tuple[SynthesizedStack, ...] | None:
+    """The stacks of a text. None for one that cannot be read: another version of toolkit wrote it,
     or somebody else.
     """
     try:
-        return msgspec.json.decode(text, type=SynthesizedStack)
+        content = msgspec.json.decode(text, type=SynthesizedStack | tuple[SynthesizedStack, ...])
     except (msgspec.DecodeError, RecursionError):
         return None
+    return content if isinstance(content, tuple) else (content,)
 
 
 class ReplayedTemplates(Struct, frozen=True):

@@ -25,6 +25,8 @@ from toolkit.targets.stack.stack_status import (
     events_command,
 )
 
+ITSELF = "stack"
+"""What the finding about the stack itself is called."""
 CLEANUP = "_COMPLETE_CLEANUP_IN_PROGRESS"
 ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE": "update", "IMPORT_ROLLBACK_COMPLETE": "import"}
 """A state in which a stack is whole, but not as somebody wanted it, and what that was."""
@@ -68,7 +70,7 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
         if running and not has_our_tags(stack):
             running[0] = _compared(aws, stack, running[0])
 
-    questions: list[tuple[str, findings.Question]] = [("stack", state)]
+    questions: list[tuple[str, findings.Question]] = [(ITSELF, state)]
     if named := job.settings.alarms:
         questions.append(("alarms", lambda: alarms.read_findings(aws, named, lambda alarm: False)))
     findings.ask(tell, questions)
@@ -88,7 +90,7 @@ def _compared(aws: Aws, stack: Stack, live: LiveVersion) -> LiveVersion:
 def missing_stack(job: Job) -> Finding:
     """There is nothing."""
     return Finding(
-        "stack",
+        ITSELF,
         HealthStatus.FAILING,
         "missing",
         cause=f"there is no stack {stack_name(job)}",
@@ -132,7 +134,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
     since = _moment(stack).isoformat()
     if status == "REVIEW_IN_PROGRESS":
         return Finding(
-            "stack",
+            ITSELF,
             HealthStatus.WARNING,
             status,
             since,
@@ -149,16 +151,16 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
             return _busy(name, status, began, late, why)
     state = status.removesuffix("_CLEANUP_IN_PROGRESS")
     if state in WHOLE:
-        return Finding("stack", HealthStatus.OK, f"{status}{_in_sync(stack)}", since)
+        return Finding(ITSELF, HealthStatus.OK, f"{status}{_in_sync(stack)}", since)
     if state in ROLLED_BACK:
         why = _cause(aws, stack)
         cause = f"its last {ROLLED_BACK[state]} was rolled back" + (f": {why}" if why else "")
         fix = remedies.fix_for(why, _deploy(job)) if why else _deploy(job)
-        return Finding("stack", HealthStatus.WARNING, status, since, cause, fix)
+        return Finding(ITSELF, HealthStatus.WARNING, status, since, cause, fix)
     if state in RECOVERIES:
         cause = _cause(aws, stack) or _reason(stack)
         return Finding(
-            "stack",
+            ITSELF,
             HealthStatus.FAILING,
             status,
             since,
@@ -168,7 +170,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
     if state == "DELETE_FAILED":
         mark = _mark(aws, stack)
         return Finding(
-            "stack",
+            ITSELF,
             HealthStatus.FAILING,
             status,
             since,
@@ -176,7 +178,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
             delete_command(name, mark.failed),
         )
     return Finding(
-        "stack",
+        ITSELF,
         HealthStatus.FAILING,
         status,
         since,
@@ -195,13 +197,13 @@ def _busy(name: str, status: str, began: datetime, late: bool, why: str) -> Find
     cause = f"it is being {doing} since {began:%Y-%m-%d %H:%M} UTC" + (f": {why}" if why else "")
     if not late:
         command = _wait_command(name, status)
-        return Finding("stack", HealthStatus.WARNING, status, began.isoformat(), cause, command)
+        return Finding(ITSELF, HealthStatus.WARNING, status, began.isoformat(), cause, command)
     fix: Advice = ("fix what it waits for; its events:", events_command(name))
     if status == "UPDATE_IN_PROGRESS":
         cancel = ShellCommand("aws cloudformation cancel-update-stack --stack-name", (name,))
         fix = ("cancel it, so that it is rolled back:", cancel)
     return Finding(
-        "stack",
+        ITSELF,
         HealthStatus.FAILING,
         f"{status}, stuck",
         began.isoformat(),

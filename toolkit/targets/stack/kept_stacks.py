@@ -14,6 +14,8 @@ FOLDER = "stacks"
 UNUSED_S = 7 * 24 * 3600
 """After this long the text of a stack is deleted, whatever became of its deploy."""
 MOST_BYTES = 8 << 20
+LONGEST_RECORDED = 1 << 21
+"""The most characters that the record keeps of one deploy."""
 
 
 def keep(text: str, cache: str) -> str:

@@ -1,4 +1,4 @@
-"""One CloudFormation stack, from a CDK app or from a plain template."""
+"""One CloudFormation stack, from a CDK app or from a plain template; or several of a CDK app."""
 
 import posixpath
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
         Preview,
         Provision,
         Statement,
+        Uncovered,
     )
     from toolkit.ports.cdk import SynthLog
     from toolkit.ports.ports import Ports
@@ -29,7 +30,9 @@ if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
 
 
 class StackKind(base.Kind):
-    """One CloudFormation stack, from a CDK app or from a plain template."""
+    """One CloudFormation stack, from a CDK app or from a plain template; or those of a CDK app that
+    patterns match.
+    """
 
     action = "deploy-stack"
     estimate_s = 300
@@ -40,7 +43,20 @@ class StackKind(base.Kind):
     Options = StackOptions
 
     def problem(self, settings: StackSettings) -> str | None:
-        """Where the template comes from must be said once."""
+        """Where the template comes from must be said once, and which stack it is."""
+        if settings.stack is None and settings.stacks is None:
+            return "`stack` is missing: the name of one, or `stacks`, patterns for several"
+        if settings.stack is not None and settings.stacks is not None:
+            return "it has both `stack` (the name of one) and `stacks` (patterns for several)"
+        if settings.stacks is not None and settings.template is not None:
+            return "`stacks` is for CDK apps: a template is one stack"
+        if settings.stacks is not None and settings.parameters:
+            return "`parameters` are for one `stack`: give that a target of its own"
+        if settings.stacks is not None:
+            from toolkit.targets.stack import patterns
+
+            if problem := patterns.problem(settings):
+                return problem
         if (settings.cdk is None) == (settings.template is None):
             return (
                 "needs either `cdk` (the folder with cdk.json) or `template` (a file), and not both"
@@ -97,8 +113,14 @@ class StackKind(base.Kind):
         return (Provision(ProvisionKind.BOOTSTRAP, "hnb659fds"),)
 
     def writes(self, settings: StackSettings) -> tuple[Resource, ...]:
-        """The stack, by its name; that is the second part of what an ARN has behind `stack/`."""
+        """The stack, by its name; that is the second part of what an ARN has behind `stack/`. Of
+        several the patterns, as far as they are known here.
+        """
         name = settings.stack
+        if name is None:
+            from toolkit.targets.stack import patterns
+
+            return patterns.resources(settings)
         if name.startswith("arn:") and "/" in name:
             name = name.split("/")[1]
         return (Resource("stack", name),)
@@ -109,7 +131,44 @@ class StackKind(base.Kind):
 
     def aliases(self, settings: StackSettings) -> tuple[str, ...]:
         """The stack's name."""
-        return (settings.stack,)
+        return (settings.stack,) if settings.stack is not None else ()
+
+    def has_parts(self, settings: StackSettings) -> bool:
+        """Whether it stands for several stacks."""
+        return settings.stacks is not None
+
+    def without_others(
+        self,
+        settings: StackSettings,
+        earlier: "Sequence[StackSettings]",
+        later: "Sequence[StackSettings]",
+    ) -> StackSettings:
+        """Without the stacks that other targets of the app name, or match first."""
+        from toolkit.targets.stack import patterns
+
+        return patterns.without_others(settings, earlier, later)
+
+    def parts(self, job: "Job", ports: "Ports") -> tuple[str, ...]:
+        """The stacks of the app that its patterns match, in the account and region."""
+        from toolkit.targets.stack import several
+
+        return several.parts(job, ports)
+
+    def part(self, settings: StackSettings, name: str) -> StackSettings | None:
+        """One of its stacks."""
+        from toolkit.targets.stack import several
+
+        if not several.NAME.fullmatch(name):
+            return None
+        return several.part_settings(settings, name)
+
+    def uncovered(
+        self, jobs: "Sequence[Job]", every: "Sequence[Job]", ports: "Ports", log: "SynthLog"
+    ) -> "tuple[Uncovered, ...]":
+        """The stacks of the jobs' apps that no target deploys."""
+        from toolkit.targets.stack import several
+
+        return several.uncovered(jobs, every, ports, log)
 
     def command(self, target: str, settings: StackSettings) -> NextCommand | None:
         """The command that deploys it."""
@@ -123,12 +182,21 @@ class StackKind(base.Kind):
         """What would be done: the template is read or synthesized, and compared with what the stack
         has.
         """
+        if self.has_parts(job.settings):
+            from toolkit.targets.stack import several
+
+            return several.preview(job, ports)
         from toolkit.targets.stack import preview
 
         return preview.preview(job, ports)
 
     def apply(self, job: "Job", ports: "Ports", report: base.Report) -> None:
         """Make the change set, show it, and execute it."""
+        if self.has_parts(job.settings):
+            from toolkit.targets.stack import several
+
+            several.apply(job, ports, report)
+            return
         from toolkit.targets.stack import apply
 
         apply.apply(job, ports, report)
@@ -141,6 +209,10 @@ class StackKind(base.Kind):
         before: "Observation | None" = None,
     ) -> "Observation":
         """How it stands, by the stack's events that bear our token."""
+        if self.has_parts(job.settings):
+            from toolkit.targets.stack import several
+
+            return several.observe_whole(job, receipt, ports)
         from toolkit.targets.stack import observe
 
         return observe.observe(job, receipt, ports, before)
@@ -151,12 +223,18 @@ class StackKind(base.Kind):
         """Cancel an update that is still running. CloudFormation rolls a creation back by
         itself.
         """
+        if self.has_parts(job.settings):
+            return  # it has started nothing
         from toolkit.targets.stack import apply
 
         apply.abandon(job, receipt, ports, report)
 
     def live(self, job: "Job", ports: "Ports") -> "LiveVersion | None":
         """What the stack's tags say."""
+        if self.has_parts(job.settings):
+            from toolkit.targets.stack import several
+
+            return several.live(job, ports)
         from toolkit.targets.stack import observe
 
         return observe.live(job, ports)
@@ -169,12 +247,20 @@ class StackKind(base.Kind):
 
     def outputs(self, job: "Job", ports: "Ports") -> Mapping[str, str]:
         """The outputs of the stack that its setting `outputs` names: others may be secret."""
+        if self.has_parts(job.settings):
+            from toolkit.targets.stack import several
+
+            return several.outputs(job, ports)
         from toolkit.targets.stack import observe
 
         return observe.outputs(job, ports)
 
     def logs(self, job: "Job", ports: "Ports", since: "datetime") -> base.LogReader:
         """The events of the stack and of those in it."""
+        if self.has_parts(job.settings):
+            from toolkit.targets.stack import several
+
+            return several.SeveralLogs(job, ports, since)
         from toolkit.targets.stack import live_events
 
         return live_events.StackLogs(job, ports, since)
@@ -187,6 +273,10 @@ class StackKind(base.Kind):
 
     def health(self, job: "Job", ports: "Ports", tell: base.Tell) -> "LiveVersion | None":
         """Its state, what it failed at, drift if anybody has looked for it, and alarms."""
+        if self.has_parts(job.settings):
+            from toolkit.targets.stack import several
+
+            return several.report_health(job, ports, tell)
         from toolkit.targets.stack import health
 
         return health.report_health(job, ports, tell)

@@ -183,7 +183,7 @@ def _succeeded(
             lines=lines,
             mark=replace(mark, stale=mark.stale + 1),
         )
-    shown = _outputs(stack, job.settings.outputs) if fresh and stack is not None else {}
+    shown = allowed_outputs(stack, job.settings.outputs) if fresh and stack is not None else {}
     now = _deployed_version(job, ports, stack, receipt) if fresh and stack is not None else None
     return Observation(
         StepState.DONE,
@@ -216,7 +216,8 @@ def _deployed_version(
     return replace(now, deployed=replace(state, stack=synthesized))
 
 
-def _outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, str]:
+def allowed_outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, str]:
+    """The outputs of a stack that may be shown."""
     values = {
         str(output["OutputKey"]): str(output.get("OutputValue", ""))
         for output in stack.get("Outputs") or ()
@@ -229,7 +230,7 @@ def outputs(job: Job, ports: Ports) -> dict[str, str]:
     stack = cfn.stack(ports.aws(job.location), stack_name(job))
     if stack is None:
         return {}
-    return _outputs(stack, job.settings.outputs)
+    return allowed_outputs(stack, job.settings.outputs)
 
 
 def live(job: Job, ports: Ports) -> LiveVersion | None:

@@ -5,6 +5,7 @@ import re
 from toolkit.operations import Job, Location, Statement
 from toolkit.ports.aws.names import arn, bucket_and_prefix, suffix
 from toolkit.targets import alarms
+from toolkit.targets.stack import patterns
 from toolkit.targets.stack.observe import stack_name
 
 _STACK = (
@@ -35,7 +36,9 @@ QUALIFIER, USUAL = "@aws-cdk/core:bootstrapQualifier", "hnb659fds"
 
 def statements(job: Job) -> tuple[Statement, ...]:
     """See targets/base.py."""
-    name = stack_name(job)
+    several = job.settings.stacks is not None
+    names = patterns.iam_names(job.settings) if several else (stack_name(job),)
+    what = "stacks" if several else "stack"
     stack_arn = arn(job.location, "cloudformation", "")
     if job.settings.cdk:
         whose = "its resources are created by the CDK's execution role"
@@ -46,14 +49,14 @@ def statements(job: Job) -> tuple[Statement, ...]:
     actions = (*_STACK, "UpdateTerminationProtection") if job.settings.cdk else _STACK
     needed = [
         Statement(
-            f"deploy stack {name}; {whose}",
+            f"deploy {what} {', '.join(names)}; {whose}",
             tuple(f"cloudformation:{action}" for action in actions),
-            (f"{stack_arn}stack/{name}/*", f"{stack_arn}changeSet/tk-*"),
+            (*(f"{stack_arn}stack/{name}/*" for name in names), f"{stack_arn}changeSet/tk-*"),
         ),
         Statement(
             "read its nested stacks; AWS chooses the end of their names",
             _NESTED,
-            (f"{stack_arn}stack/{name}-*/*",),
+            tuple(f"{stack_arn}stack/{name}-*/*" for name in names),
         ),
         Statement(
             "read a template's parameters before there is a stack, and watch several stacks with"
@@ -65,7 +68,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
         Statement(
             "`diff live --drift`, which also needs to read the stack's resources",
             ("cloudformation:DetectStackDrift", "cloudformation:DescribeStackResourceDrifts"),
-            (f"{stack_arn}stack/{name}/*",),
+            tuple(f"{stack_arn}stack/{name}/*" for name in names),
         ),
         Statement(
             "the same, by the id of a detection",

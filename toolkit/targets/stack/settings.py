@@ -1,4 +1,4 @@
-"""The settings of a stack in rules.toml."""
+"""The settings of a stack, or of the stacks of an app, in rules.toml."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -11,7 +11,21 @@ from toolkit.targets import base
 class StackSettings(base.WatchSettings, frozen=True, kw_only=True):
     """One CloudFormation stack, from a CDK app or from a plain template."""
 
-    stack: Annotated[base.Text, Meta(description="The stack's name.")]
+    stack: Annotated[
+        base.Text | None, Meta(description="The stack's name. Either this or `stacks`.")
+    ] = None
+    stacks: Annotated[
+        # Without a pattern: msgspec 0.22 frees one twice that is in a union with an array.
+        tuple[base.Text, ...] | base.Text | None,
+        Meta(
+            description=(
+                "Instead of `stack`: all stacks of the CDK app that these patterns match, by their"
+                ' names or their paths in the app, as it is when it is deployed. `"*"` stands for'
+                " all that no other target names or matches; a pattern with a `!` before it takes"
+                " stacks out."
+            )
+        ),
+    ] = None
     cdk: Annotated[
         base.Folder | None, Meta(description="The folder with cdk.json. Either this or `template`.")
     ] = None
@@ -38,3 +52,10 @@ class StackSettings(base.WatchSettings, frozen=True, kw_only=True):
     outputs: Annotated[
         tuple[str, ...], Meta(description="The outputs that may be shown after a deploy.")
     ] = ()
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns of `stacks`; none where the target is one stack."""
+        if self.stacks is None:
+            return ()
+        return (self.stacks,) if isinstance(self.stacks, str) else self.stacks

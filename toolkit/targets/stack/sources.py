@@ -174,8 +174,10 @@ def _bucket(name: str, prefix: str, region: str) -> packaging.PackageBucket:
 
 
 def environment_warnings(job: Job, ports: Ports) -> list[str]:
-    """What a CDK app is not given of our environment, where it is seen to read it."""
-    if not job.settings.cdk:
+    """What a CDK app is not given of our environment, where it is seen to read it. Of several
+    stacks the step of all together says it.
+    """
+    if not job.settings.cdk or job.part:
         return []
     location, settings = job.location, job.settings
     app = cdk.CdkApp(

@@ -18,7 +18,7 @@ from toolkit.operations import Job
 from toolkit.ports import cdk, cdk_packages, files, stale_packages
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import Report
-from toolkit.targets.stack import kept_stacks, packaging, sources
+from toolkit.targets.stack import kept_stacks, packaging, patterns, sources
 from toolkit.targets.stack.observe import stack_name
 from toolkit.templates import assembly
 from toolkit.templates.model import SynthesizedStack
@@ -75,11 +75,27 @@ def matching(
     stacks: tuple[SynthesizedStack, ...], name: str, account: str | None, region: str | None
 ) -> SynthesizedStack | None:
     """The stack of that name in that account and region; None where there is none."""
-    for stack in stacks:
-        here = stack.account in (None, account) and stack.region in (None, region)
-        if stack.name == name and here:
-            return stack
-    return None
+    return next(
+        (stack for stack in stacks if stack.name == name and _is_in(stack, account, region)), None
+    )
+
+
+def matching_all(
+    stacks: Sequence[SynthesizedStack],
+    wanted: Sequence[str],
+    account: str | None,
+    region: str | None,
+) -> tuple[SynthesizedStack, ...]:
+    """The stacks in that account and region that patterns match."""
+    return tuple(
+        stack
+        for stack in stacks
+        if _is_in(stack, account, region) and patterns.matches(wanted, stack.name, stack.id)
+    )
+
+
+def _is_in(stack: SynthesizedStack, account: str | None, region: str | None) -> bool:
+    return stack.account in (None, account) and stack.region in (None, region)
 
 
 def plain(job: Job, root: str, account: str | None, region: str | None) -> SynthesizedStack:
@@ -107,7 +123,7 @@ def keep(job: Job, ports: Ports, source: sources.ChangeSetSource, report: Report
         stack = synthesized(job, ports, source, report.check)
         if stack is None or stack.missing:
             return ""
-        return kept_stacks.keep(encode(stack), ports.cache)
+        return kept_stacks.keep(encode([stack]), ports.cache)
     except (FileProblem, Refused, StateDamaged) as problem:
         report.log(f"later templates cannot be compared with this one: {problem}")
         return ""
@@ -172,6 +188,8 @@ def _of_app(app: cdk.CdkApp, ports: Ports, log: cdk.SynthLog, again: bool) -> Sy
 def _of_stack(job: Job, app: cdk.CdkApp, whole: Synthesis) -> Synthesis:
     if whole.unknown:
         return whole
+    if wanted := job.settings.patterns:
+        return _of_patterns(wanted, app, whole)
     name = stack_name(job)
     stack = matching(whole.stacks, name, app.account, app.region)
     if stack is None:
@@ -180,3 +198,11 @@ def _of_stack(job: Job, app: cdk.CdkApp, whole: Synthesis) -> Synthesis:
     if stack.missing:
         return Synthesis(unknown="; ".join(stack.missing))
     return Synthesis((with_parameters(stack, job.settings.parameters),))
+
+
+def _of_patterns(wanted: Sequence[str], app: cdk.CdkApp, whole: Synthesis) -> Synthesis:
+    stacks = matching_all(whole.stacks, wanted, app.account, app.region)
+    missing = dict.fromkeys(why for stack in stacks for why in stack.missing)
+    if missing:
+        return Synthesis(unknown="; ".join(missing))
+    return Synthesis(stacks)
