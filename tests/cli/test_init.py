@@ -13,6 +13,29 @@ from tests.support.run import ROOT, Toolkit
 EXAMPLE = ROOT / "examples" / "car-rental"
 
 
+WORKFLOW = """
+on: {push: {branches: [main]}}
+jobs:
+  backend:
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v4
+        with: {aws-region: eu-west-1, role-to-assume: "arn:aws:iam::111111111111:role/deploy"}
+      - uses: aws-actions/amazon-ecr-login@v2
+      - run: |
+          docker build -t $REGISTRY/car-rental-backend:$GITHUB_SHA backend
+          docker push $REGISTRY/car-rental-backend:$GITHUB_SHA
+          aws ecs update-service --cluster car-rental --service backend --force-new-deployment
+  web:
+    steps:
+      - run: make dist && aws s3 sync dist s3://car-rental-web
+        working-directory: frontend
+  infra:
+    steps:
+      - run: cdk deploy --all
+        working-directory: cdk
+"""
+
+
 @pytest.fixture
 def unruled(tmp_path: Path) -> Repo:
     """The example application without its rules.toml."""
@@ -22,7 +45,7 @@ def unruled(tmp_path: Path) -> Repo:
         folder,
         ignore=shutil.ignore_patterns("dist", "cdk.out", "__pycache__", ".*_cache", "rules.toml"),
     )
-    repo = Repo.make(folder, rules=None)
+    repo = Repo.make(folder, {".github/workflows/deploy.yml": WORKFLOW}, rules=None)
     repo.commit("first")
     return repo
 
@@ -35,15 +58,16 @@ def test_init_drafts_rules_that_send_changes_the_right_way(
     unruled.commit("rules")
     for path, kind in (
         ("backend/src/car_rental/api.py", "app"),
-        ("cdk/first_code/handler.py", "stack"),
-        ("cdk/stacks/fargate_stack.py", "stack"),
+        ("cdk/first_code/handler.py", "command"),
+        ("cdk/stacks/new_stack.py", "command"),
         ("frontend/src/app.js", "site"),
     ):
-        (unruled.path / path).write_text("new\n")
+        unruled.write({path: "new\n"})
         steps = toolkit(unruled.path, "diff", "--json", "HEAD").json["plan"]["steps"]
-        expected = {"app": "deploy-app", "stack": "deploy-stack", "site": "deploy-site"}[kind]
+        expected = {"app": "deploy-app", "command": "deploy", "site": "deploy-site"}[kind]
         assert [step["action"] for step in steps] == [expected], path
-        unruled.git("checkout", "-q", "--", path)
+        unruled.git("clean", "-qfd")
+        unruled.git("checkout", "-q", "--", ".")
 
 
 def test_the_printed_command_commits_the_draft(unruled: Repo, toolkit: Toolkit) -> None:
@@ -159,45 +183,31 @@ project = "p"
 [targets.api]
 kind = "stack"
 stack = "Api"
-cdk = "cdk"
-[targets.web]
-kind = "stack"
-stack = "Web"
-cdk = "cdk"
-[targets.infra]
-kind = "group"
-members = ["api", "web"]
+template = "sam/template.yaml"
 [[rules]]
 name = "api"
-paths = ["src/**", "Dockerfile"]
+paths = ["sam/**", "src/**"]
 deploy = ["api"]
 [[rules]]
-name = "web"
-paths = ["setup.cfg"]
-deploy = ["web"]
-[[rules]]
-name = "infra"
-paths = ["cdk/**", "lib.txt"]
-deploy = ["infra"]
+name = "all"
+paths = ["lib.txt"]
+deploy = ["api"]
 """
 
 
-def test_doctor_knows_the_images_that_stacks_build(tmp_path: Path, toolkit: Toolkit) -> None:
-    app = (
-        "import * as cdk from 'aws-cdk-lib';\nclass Api extends cdk.Stack { f() {"
-        " ContainerImage.fromAsset('..') } }\n"
+def test_doctor_knows_the_images_that_templates_build(tmp_path: Path, toolkit: Toolkit) -> None:
+    template = (
+        "Resources: {A: {Type: AWS::Serverless::Function, Properties: {PackageType: Image},"
+        " Metadata: {DockerContext: .., Dockerfile: Dockerfile}}}\n"
     )
     files = {
-        "cdk/cdk.json": "{}",
-        "cdk/app.ts": (
-            app + "class Web extends cdk.Stack { }\nnew Api(app, 'Api'); new Web(app, 'Web')"
-        ),
+        "sam/template.yaml": template,
         "Dockerfile": "FROM x\nCOPY src lib.txt /\nCOPY setup.cfg /\n",
         **dict.fromkeys(("src/a", "lib.txt", "setup.cfg"), ""),
     }
     repo = Repo.make(tmp_path / "repo", files, STACKS)
     result = toolkit(repo.path, "doctor")
-    assert "Dockerfile: built for api, infra" in result.out
+    assert "Dockerfile: built for api" in result.out
     assert (
         "Dockerfile:3: copies 1 file (such as setup.cfg) that no rule sends to its app"
         in result.out

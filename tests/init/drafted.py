@@ -29,8 +29,19 @@ class DraftedRepository:
 
     @property
     def targets(self) -> dict[str, str]:
-        """The name of each target, and its kind."""
-        return {target.name: target.kind for target in self.survey.draft.targets}
+        """The name of each target, and its kind, without the group of all of them."""
+        listed = self.survey.draft.targets
+        return {target.name: target.kind for target in listed if target.kind != "group"}
+
+    def comment(self, target: str) -> str:
+        """What stands above a target."""
+        (result,) = (item for item in self.survey.draft.targets if item.name == target)
+        return "\n".join(result.comment)
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """What was seen and not drafted: where -> what."""
+        return {row.where: row.what for row in self.survey.seen}
 
     @property
     def notes(self) -> str:
@@ -46,8 +57,8 @@ class DraftedRepository:
         return result.needs if key == "needs" else result.settings[key]
 
     def due(self, path: str) -> list[str] | str:
-        """The targets that a change of a path calls for, or `ignored`, `unmatched`, or the check to
-        run.
+        """The targets that a change of a path calls for, or `ignored`, or `everything`, if no rule
+        matches it.
         """
         if self._book.ignores(path):
             return "ignored"
@@ -56,7 +67,7 @@ class DraftedRepository:
             for rule, _ in self._book.matching(Change(path, ChangeStatus.MODIFIED))
         ]
         deploy = self._book.narrowest(name for rule in hits for name in rule.deploy)
-        return sorted(deploy) or next((check for rule in hits for check in rule.run), "unmatched")
+        return sorted(deploy) or "everything"
 
     def forgotten(self) -> tuple[UncoveredSource, ...]:
         """What the images take that the draft's own rules do not send to their apps."""

@@ -1,458 +1,535 @@
-"""Whole repositories: what `toolkit init` finds in them, and what `toolkit diff` says with its
-draft.
+"""What is drafted for whole repositories, and what a change of their files then calls for: the toys
+of strangers' repositories among them.
 """
-
-from functools import cache
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.init.drafted import DraftedRepository
-from tests.support.run import ROOT
 from toolkit.formats.glob import alternatives
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.repository_draft import draft_repository
 from toolkit.init.tree import MOST_READ
 
-CAR_RENTAL = ROOT / "examples" / "car-rental"
-
+DEPLOY = """
+on:
+  push: {branches: [main]}
+env:
+  AWS_REGION: eu-west-1
+jobs:
+  backend:
+    runs-on: ubuntu-latest
+    strategy:
+      matrix: {service: [api, worker]}
+    steps:
+      - uses: aws-actions/configure-aws-credentials@v4
+        with: {aws-region: eu-west-1, role-to-assume: "arn:aws:iam::123456789012:role/deploy"}
+      - id: login
+        uses: aws-actions/amazon-ecr-login@v2
+      - env:
+          IMAGE: ${{ steps.login.outputs.registry }}/shop-${{ matrix.service }}:${{ github.sha }}
+        run: |
+          docker build -f services/${{ matrix.service }}/Dockerfile -t $IMAGE .
+          docker push "$IMAGE"
+      - run: aws ecs update-service --cluster shop --service shop-${{ matrix.service }}
+  web:
+    runs-on: ubuntu-latest
+    defaults: {run: {working-directory: web}}
+    steps:
+      - run: npm ci && npm run build
+      - run: |
+          aws s3 sync dist s3://shop-web-pages --delete
+          aws cloudfront create-invalidation --distribution-id E123 --paths '/*'
+  infra:
+    runs-on: ubuntu-latest
+    steps:
+      - run: npx cdk deploy --all --require-approval never
+        working-directory: infra
+"""
 SHOP = {
-    "README.md": "# Shop",
-    "docs/a.md": "",
-    "LICENSE": "",
-    ".gitignore": "",
-    ".github/workflows/ci.yml": "on: push\n",
-    "backend/Dockerfile": "FROM python\nCOPY requirements.txt .\nCOPY src src\n",
-    "backend/.dockerignore": "tests\n",
-    "backend/requirements.txt": "",
-    "backend/src/main.py": "",
-    "backend/tests/test_main.py": "def test_main(): pass",
-    "cdk/cdk.json": '{"app": "python3 app.py", "context": {"suffix": "-x"}}',
-    "cdk/requirements.txt": "",
-    "cdk/app.py": (
-        """
-import aws_cdk as cdk
-from stacks.api import ApiStack
-from stacks.service import ServiceStack
-app = cdk.App()
-suffix = app.node.try_get_context("suffix")
-ApiStack(app, f"ShopApiStack{suffix}")
-ServiceStack(app, f"ShopServiceStack{suffix}")
-"""
-    ),
-    "cdk/stacks/api.py": (
-        """
-from aws_cdk import Stack, aws_lambda as _lambda
-class ApiStack(Stack):
-    def __init__(self, scope, id):
-        super().__init__(scope, id)
-        _lambda.Function(self, "F", code=_lambda.Code.from_asset("../lambda/login"))
-"""
-    ),
-    "cdk/stacks/service.py": (
-        """
-from aws_cdk import Stack, aws_ecs as ecs
-class ServiceStack(Stack):
-    def __init__(self, scope, id):
-        super().__init__(scope, id)
-        cluster = ecs.Cluster(self, "C", cluster_name="shop-cluster")
-        ecs.FargateService(self, "S", cluster=cluster, service_name="backend")
-"""
-    ),
-    "lambda/login/handler.py": "",
-    "frontend/package.json": (
-        '{"name": "web", "scripts": {"build": "vite build"}, "devDependencies": {"vite": "5"}}'
-    ),
-    "frontend/index.html": "",
-    "frontend/src/main.ts": "",
-    "smoke/steps.toml": "",
+    ".github/workflows/deploy.yml": DEPLOY,
+    "services/api/Dockerfile": "FROM x\nCOPY services/api libs /app/\n",
+    "services/api/main.py": "",
+    "services/worker/Dockerfile": "FROM x\nCOPY services/worker /app/\n",
+    "services/worker/main.py": "",
+    "libs/money.py": "",
+    "web/package.json": '{"scripts": {"build": "x"}, "dependencies": {"@shop/ui": "*"}}',
+    "web/index.html": "",
+    "packages/ui/package.json": '{"name": "@shop/ui"}',
+    "packages/ui/button.ts": "import '../../tokens/colors'\n",
+    "tokens/colors.ts": "",
+    "infra/cdk.json": '{"app": "npx tsx bin/app.ts"}',
+    "infra/bin/app.ts": "import { Net } from '../lib/net'\n",
+    "infra/lib/net.ts": "",
+    "package.json": '{"workspaces": ["web", "packages/*"]}',
+    "package-lock.json": "{}",
+    "tools/Dockerfile": "FROM x\n",
+    "README.md": "",
 }
 
 
-def test_every_part_of_a_common_repository_is_found() -> None:
-    assert DraftedRepository(SHOP).targets == {
-        "backend": "app",
-        "frontend": "site",
-        "api": "stack",
-        "service": "stack",
-        "infra": "group",
+def shop() -> DraftedRepository:
+    return DraftedRepository(SHOP)
+
+
+def test_each_thing_that_ci_deploys_is_a_target_called_after_it() -> None:
+    assert shop().targets == {
+        "shop-api": "app",
+        "shop-worker": "app",
+        "infra": "command",
+        "shop-web-pages": "site",
     }
+
+
+def test_each_target_says_what_proves_that_it_is_deployed() -> None:
+    lines = DEPLOY.split("\n")
+    for name, words in (
+        ("shop-api", "aws ecs update-service --cluster shop --service shop-api"),
+        ("infra", "npx cdk deploy --all --require-approval never"),
+        ("shop-web-pages", "aws s3 sync dist s3://shop-web-pages --delete"),
+    ):
+        line = next(at for at, row in enumerate(lines, 1) if words.split(" --service")[0] in row)
+        first = shop().comment(name).split("\n")[0]
+        assert first == f"deployed by .github/workflows/deploy.yml:{line}: {words}"
+
+
+def test_names_account_and_region_are_those_of_the_steps() -> None:
+    drafted = shop()
+    assert drafted.setting("shop-api", "repository") == "shop-api"
+    assert drafted.setting("shop-api", "build")["dockerfile"] == "services/api/Dockerfile"
+    assert drafted.setting("shop-web-pages", "distribution") == "E123"
+    assert drafted.setting("shop-web-pages", "build") == {
+        "command": ["npm", "run", "build"],
+        "folder": "web",
+    }
+    (environment,) = drafted.rules.environments.values()
+    assert (environment.account, environment.regions) == ("123456789012", ("eu-west-1",))
 
 
 @pytest.mark.parametrize(
     ("path", "due"),
     [
-        ("backend/src/main.py", ["backend"]),
-        ("backend/src/new/file.py", ["backend"]),
-        ("backend/Dockerfile", ["backend"]),
-        ("backend/.dockerignore", ["backend"]),
-        ("backend/tests/test_main.py", "ignored"),
-        ("lambda/login/handler.py", ["api"]),
-        ("cdk/stacks/api.py", ["api"]),
-        ("cdk/stacks/service.py", ["service"]),
-        ("cdk/app.py", ["infra"]),
-        ("cdk/cdk.json", ["infra"]),
-        ("frontend/src/main.ts", ["frontend"]),
-        ("smoke/steps.toml", "smoke-test"),
+        ("services/api/main.py", ["shop-api"]),
+        ("services/worker/new/file.py", ["shop-worker"]),
+        ("libs/new.py", ["shop-api"]),
+        ("web/src/new.ts", ["shop-web-pages"]),
+        ("packages/ui/new.ts", ["shop-web-pages"]),
+        ("tokens/new.ts", ["shop-web-pages"]),
+        ("package-lock.json", ["infra", "shop-web-pages"]),
+        ("infra/lib/new.ts", ["infra"]),
+        ("new-folder/file", "everything"),
+        ("tools/Dockerfile", "everything"),
         ("README.md", "ignored"),
-        ("docs/a.md", "ignored"),
-        (".github/workflows/ci.yml", "ignored"),
-        ("elsewhere/x", "unmatched"),
     ],
 )
-def test_a_change_calls_for_its_own_part(path: str, due: object) -> None:
-    assert DraftedRepository(SHOP).due(path) == due
+def test_a_change_calls_for_all_that_may_be_made_of_it(path: str, due: object) -> None:
+    assert shop().due(path) == due
 
 
-def test_what_the_stacks_say_is_not_asked() -> None:
-    shop = DraftedRepository(SHOP)
-    assert (shop.setting("backend", "cluster"), shop.setting("backend", "service")) == (
-        "shop-cluster",
-        "backend",
-    )
-    assert shop.setting("backend", "needs") == ("service",)
-    assert (
-        "targets.backend.repository: the name of the ECR repository (drafted as `shop-backend`)"
-        in shop.questions
-    )
-    assert "cluster" not in shop.questions
-    assert shop.rules.environments["dev"].vars == {"suffix": "-x"}
+def test_a_path_of_no_rule_calls_for_all_targets() -> None:
+    rules = shop().rules
+    assert rules.unmatched == "everything"
+    assert set(rules.targets["everything"].members) == set(shop().targets)
 
 
-def test_each_thing_found_is_a_line() -> None:
-    assert DraftedRepository(SHOP).notes.splitlines() == [
-        "backend/Dockerfile: an image; app `backend`",
-        "frontend/package.json: a static site; site `frontend`",
-        "cdk/cdk.json: a CDK app; stacks `api`, `service`",
-        "cdk/stacks/api.py:6: deploys lambda/login with `api`",
-        "smoke/: checks of the live system",
-    ]
+def test_what_nothing_proves_is_seen_and_not_drafted() -> None:
+    assert "nothing says that it is deployed" in shop().seen["tools/Dockerfile"]
+    assert "tools" not in shop().targets
 
 
-def test_the_draft_forgets_nothing_that_the_images_take() -> None:
-    assert DraftedRepository(SHOP).forgotten() == ()
+# --- The toys of faults.md, section I
 
-
-def test_ignored_is_only_what_is_there() -> None:
-    ignore = DraftedRepository(SHOP).survey.draft.ignore
-    assert ignore == (
-        "*.md",
-        "docs/**",
-        ".github/**",
-        "LICENSE*",
-        "**/.gitignore",
-        "backend/tests/**",
-        "backend/**/test_*.py",
-    )
-    assert DraftedRepository({"a.py": ""}).survey.draft.ignore == ()
-    assert DraftedRepository({"a.py": "", "x/a.md": ""}).survey.draft.ignore == ("**/*.md",)
-
-
-def test_notes_that_are_part_of_the_code_are_not_ignored() -> None:
-    notes = ["backend/src/prompts/system.md", "lambda/login/new.md", "frontend/src/page.md"]
-    now, later = DraftedRepository({**SHOP, **dict.fromkeys(notes, "")}), DraftedRepository(SHOP)
-    for path, target in zip(notes, ("backend", "api", "frontend"), strict=True):
-        assert now.due(path) == later.due(path) == [target]
-
-
-def test_notes_beside_the_code_are_ignored() -> None:
-    shop = DraftedRepository(
-        {**SHOP, "backend/README.md": "", "cdk/stacks/notes.md": "", "notes/a/b.md": ""}
-    )
-    assert {
-        shop.due(path)
-        for path in ("README.md", "backend/README.md", "cdk/stacks/notes.md", "notes/a/b.md")
-    } == {"ignored"}
-    assert shop.due("backend/src/README.md") == ["backend"]
-
-
-def test_an_image_of_everything_leaves_out_what_is_ignored() -> None:
-    whole = DraftedRepository(
-        {
-            "Dockerfile": "FROM x\nCOPY . .\n",
-            "README.md": "",
-            "docs/a.txt": "",
-            "prompts/a.md": "",
-            "src/README.md": "",
-        }
-    )
-    assert [whole.due(path) for path in ("README.md", "docs/a.txt", "prompts/a.md")] == [
-        "ignored",
-        "ignored",
-        ["app"],
-    ]
-    assert whole.survey.draft.rules[0].paths == ("**", "!*.md", "!src/README.md", "!docs/**")
-    assert whole.forgotten() == ()
-
-
-def test_what_a_dockerfile_names_is_not_ignored() -> None:
-    drafted = DraftedRepository(
-        {
-            "Dockerfile": "FROM x\nCOPY README.md LICENSE src ./\n",
-            "README.md": "",
-            "LICENSE": "",
-            "src/.gitignore": "",
-            ".gitignore": "",
-        }
-    )
-    assert {str(drafted.due(path)) for path in ("README.md", "LICENSE", "src/.gitignore")} == {
-        "['app']"
-    }
-    assert drafted.due(".gitignore") == "ignored"
-
-
-def test_docs_that_are_deployed_are_not_ignored() -> None:
-    site = {
-        "docs/package.json": '{"dependencies": {"@docusaurus/core": "3"}}',
-        "docs/docs/intro.md": "",
-    }
-    assert DraftedRepository(site).due("docs/docs/intro.md") == ["docs"]
-
-
-def test_an_empty_repository_gives_an_empty_draft() -> None:
-    empty = draft_repository([], lambda path: None)
-    assert (empty.draft.targets, empty.draft.rules, empty.notes, empty.questions) == (
-        (),
-        (),
-        (),
-        (),
-    )
-    assert 'project = "project"' in draft_to_toml(empty.draft)
-
-
-@pytest.mark.parametrize(
-    ("tree", "project"),
-    [
-        ({"package.json": '{"name": "@scope/My_Shop"}'}, "my-shop"),
-        ({"pyproject.toml": '[project]\nname = "my-shop"'}, "my-shop"),
-        ({"package.json": "{", "pyproject.toml": "["}, "project"),
-        ({"package.json": "[]"}, "project"),
-        ({"pyproject.toml": "a = " + "9" * 5000}, "project"),
-    ],
-)
-def test_a_project_is_called_what_its_package_is_called(tree: dict[str, str], project: str) -> None:
-    assert draft_repository(list(tree), tree.get).draft.project == project
-
-
-def test_tests_and_examples_count_where_there_is_nothing_else() -> None:
-    example = {"examples/api/Dockerfile": "FROM x\nCOPY . .\n", "examples/api/a.py": ""}
-    assert DraftedRepository(example).targets == {"api": "app"}
-    assert "examples" not in DraftedRepository({**SHOP, **example}).text
-
-
-@pytest.mark.parametrize(
-    "folder", ["node_modules/x", "vendor/x", ".devcontainer", "a/node_modules/b", "cdk.out/asset.1"]
-)
-def test_vendored_and_built_folders_never_count(folder: str) -> None:
-    assert DraftedRepository({f"{folder}/Dockerfile": "FROM x\nCOPY . .\n"}).targets == {}
-
-
-def test_the_templates_of_new_projects_are_no_projects() -> None:
-    assert (
-        DraftedRepository(
-            {"{{name}}/Dockerfile": "FROM x\nCOPY . .\n", "{{name}}/cdk.json": "{}"}
-        ).targets
-        == {}
-    )
-
-
-@pytest.mark.parametrize(
-    ("path", "word"),
-    [
-        ("infra/main.tf", "Terraform"),
-        ("api/serverless.yml", "Serverless"),
-        ("copilot/api/manifest.yml", "Copilot"),
-        ("Pulumi.yaml", "Pulumi"),
-    ],
-)
-def test_what_is_not_understood_is_said(path: str, word: str) -> None:
-    notes = DraftedRepository({path: "x"}).notes
-    assert notes.startswith(path)
-    assert word in notes
-    assert notes.endswith("found but not understood")
-
-
-FILTERS = """
-on: push
-jobs:
-  changes:
-    steps:
-      - uses: dorny/paths-filter@v3
-        with:
-          filters: |
-            backend:
-              - 'server/**'
+TOY_APP = """
+[Orders, Bills].forEach(One => ['test', 'live'].forEach(s => new One(app, s)))
+new Net(app, 'net')
 """
 
 
-def test_path_filters_are_named_with_the_way_to_import_them() -> None:
-    notes = DraftedRepository({**SHOP, ".github/workflows/ci.yml": FILTERS}).notes
-    assert (
-        ".github/workflows/ci.yml: 1 path filter; `toolkit rules import .github/workflows/ci.yml`"
-        " drafts rules from them" in notes
+@pytest.mark.parametrize(
+    "app",
+    [
+        TOY_APP,
+        "for (const [name, C] of Object.entries(stacks)) new C(app, name)\nnew Net(app, 'net')\n",
+        "import { makeAll } from './all'\nmakeAll(new App())\nnew Net(app, 'net')\n",
+    ],
+)
+def test_a_cdk_app_is_one_target_however_its_stacks_are_made(app: str) -> None:
+    """I1: stacks that are made in a loop were forgotten, and the others called `all`."""
+    tree = {
+        "cdk/cdk.json": '{"app": "npx tsx bin/app.ts"}',
+        "cdk/bin/app.ts": app,
+        "cdk/lib/orders.ts": "export class Orders extends Stack {}\n",
+    }
+    drafted = DraftedRepository(tree)
+    assert list(drafted.targets) == ["cdk"]
+    assert drafted.setting("cdk", "deploy") == [
+        "cdk",
+        "deploy",
+        "--all",
+        "--require-approval",
+        "never",
+    ]
+    assert drafted.due("cdk/lib/orders.ts") == ["cdk"]
+    assert drafted.due("cdk/lib/new/file.ts") == ["cdk"]
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        "import { Source as S3Source } from 's3'\nS3Source.asset(join(here, '../../web/dist'))\n",
+        "const parts = ['..', '..', 'web', 'dist']\nnew BucketDeployment(this, 'x', parts)\n",
+        "Source.asset(path.resolve(root, 'web'))\n",
+        "source = s3deploy.Source.asset('../web/dist')\n",
+    ],
+)
+def test_a_front_end_that_a_stack_ships_is_no_site(stack: str) -> None:
+    """I2: what only a stack ships was drafted as a site, and the stack was not due."""
+    tree = {
+        "cdk/cdk.json": "{}",
+        "cdk/lib/web.ts": stack,
+        "web/package.json": '{"scripts": {"build": "vite build"}}',
+        "web/index.html": "",
+        "tools/cdk.json": "{}",
+    }
+    drafted = DraftedRepository(tree)
+    assert drafted.targets == {"cdk": "command", "tools": "command"}
+    assert "cdk" in drafted.due("web/src/a.ts")
+
+
+NESTING = (
+    "Resources: {{A: {{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: {url}}}}}}}\n"
+)
+TEMPLATE = "AWSTemplateFormatVersion: x\nResources: {A: {Type: AWS::S3::Bucket}}\n"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://s3.amazonaws.com/templates/nested/vpc.yaml",
+        '"https://${Bucket}.s3.amazonaws.com/vpc.yaml"',
+        "!Sub 'https://${Bucket}.s3.${AWS::Region}.amazonaws.com/vpc.yaml'",
+        "{'Fn::Join': ['', ['https://x/', 'vpc.yaml']]}",
+        "nested/vpc.yaml",
+    ],
+)
+def test_a_nested_template_is_its_parents(url: str) -> None:
+    """I4: a template that another one nests was a stack of its own."""
+    tree = {
+        "a.sh": "aws cloudformation deploy --stack-name top --template-file cfn/top.yaml\n",
+        "cfn/top.yaml": NESTING.format(url=url),
+        "cfn/nested/vpc.yaml" if url.startswith("nested") else "parts/vpc.yaml": TEMPLATE,
+        "other/cdk.json": "{}",
+    }
+    drafted = DraftedRepository(tree)
+    assert drafted.targets == {"top": "stack", "other": "command"}
+    path = next(path for path in tree if path.endswith("vpc.yaml"))
+    assert drafted.due(path) == ["top"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "more"),
+    [
+        ("fn/Dockerfile", "FROM public.ecr.aws/lambda/python:3.12\n", {}),
+        ("tests/Dockerfile", "FROM x\n", {}),
+        ("db/Dockerfile", "FROM x\n", {"docker-compose.yml": "services: {db: {build: db}}\n"}),
+        ("img/Dockerfile", "FROM x\n", {"cdk/a.py": "Code.from_docker_build('../img')\n"}),
+        ("src/dockerfile.py", "print()\n", {}),
+    ],
+)
+def test_a_dockerfile_alone_is_no_app(path: str, text: str, more: dict[str, str]) -> None:
+    """I5 and I10: each Dockerfile became an ECS service."""
+    drafted = DraftedRepository({"cdk/cdk.json": "{}", path: text, **more})
+    assert drafted.targets == {"cdk": "command"}
+    assert drafted.due(path) == "everything" or "cdk" in drafted.due(path)
+
+
+@pytest.mark.parametrize("path", ["cdk/lib/shared/new.ts", "cdk/new.ts", "cdk/src/a/b/c.json"])
+def test_a_new_file_of_an_app_calls_for_the_whole_app(path: str) -> None:
+    """I6: a narrow pattern swallowed a file that nobody had seen."""
+    tree = {
+        "cdk/cdk.json": "{}",
+        "cdk/lib/shared/names.ts": "export const x = 1\n",
+        "cdk/lib/one.ts": "import { x } from './shared/names'\n",
+        "web/serverless.yml": "service: a\nprovider: {name: aws}\n",
+    }
+    assert DraftedRepository(tree).due(path) == ["cdk"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"other/Dockerfile": "FROM x\n"},
+        {"a/api/Dockerfile": "FROM x\n", "web/index.html": ""},
+        {"b/cfn.yaml": TEMPLATE, "bin/second.ts": "new Stack(app, 'x')\n"},
+    ],
+)
+def test_a_new_file_renames_no_target(more: dict[str, str]) -> None:
+    """I7: names such as app-2 changed when a Dockerfile was added."""
+    assert list(DraftedRepository({**SHOP, **more}).targets) == list(shop().targets)
+
+
+@pytest.mark.parametrize(
+    ("dependency", "text"),
+    [
+        ("libs/shared", '{"name": "@shop/shared"}'),
+        ("packages/shared", '{"name": "@shop/shared"}'),
+        ("shared", '{"name": "shared"}'),
+    ],
+)
+@pytest.mark.parametrize("how", ["workspace", "file", "import", "reference"])
+def test_what_a_package_depends_on_is_a_part_of_it(dependency: str, text: str, how: str) -> None:
+    """I8: imports by workspace name and `file:` dependencies matched no rule."""
+    name = text.split('"')[3]
+    own = {
+        "workspace": {"api/package.json": f'{{"dependencies": {{"{name}": "workspace:*"}}}}'},
+        "file": {"api/package.json": f'{{"dependencies": {{"x": "file:../{dependency}"}}}}'},
+        "import": {"api/src/a.ts": f"import {{ x }} from '{name}/deep/inside'\n"},
+        "reference": {"api/tsconfig.json": f'{{"references": [{{"path": "../{dependency}"}}]}}'},
+    }[how]
+    tree = {
+        "api/serverless.yml": "service: a\nprovider: {name: aws}\n",
+        "web/serverless.yml": "service: b\nprovider: {name: aws}\n",
+        f"{dependency}/package.json": text,
+        f"{dependency}/src/a.ts": "",
+        "pnpm-lock.yaml": "",
+        **own,
+    }
+    drafted = DraftedRepository(tree)
+    assert drafted.due(f"{dependency}/src/new.ts") == ["api"]
+    assert drafted.due("pnpm-lock.yaml") == ["api", "web"]
+
+
+@pytest.mark.parametrize(
+    "pyproject",
+    [
+        '[tool.uv.sources]\nshared = { path = "../libs/shared" }\n',
+        '[tool.poetry.dependencies]\nshared = { path = "../libs/shared", develop = true }\n',
+        '[project]\ndependencies = ["shop-shared>=1"]\n',
+        "[project]\ndependencies = ['shop-shared']\n[tool.uv.sources]\nx = { workspace = true }\n",
+    ],
+)
+def test_what_a_python_project_depends_on_is_a_part_of_it(pyproject: str) -> None:
+    tree = {
+        "api/serverless.yml": "service: a\nprovider: {name: aws}\n",
+        "api/pyproject.toml": pyproject,
+        "web/serverless.yml": "service: b\nprovider: {name: aws}\n",
+        "libs/shared/pyproject.toml": '[project]\nname = "shop-shared"\n',
+        "libs/shared/src/a.py": "",
+        "uv.lock": "",
+    }
+    drafted = DraftedRepository(tree)
+    assert drafted.due("libs/shared/src/new.py") == ["api"]
+    assert drafted.due("uv.lock") == ["api", "web"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["from shared.money import x\n", "import shared.money as m\n", "from shared import money\n"],
+)
+def test_a_python_module_of_the_root_is_a_part_of_what_imports_it(code: str) -> None:
+    tree = {
+        "api/serverless.yml": "service: a\nprovider: {name: aws}\n",
+        "api/handler.py": code,
+        "web/serverless.yml": "service: b\nprovider: {name: aws}\n",
+        "shared/money.py": "",
+    }
+    assert DraftedRepository(tree).due("shared/new.py") == ["api"]
+
+
+@pytest.mark.parametrize("lock", ["package-lock.json", "yarn.lock", "requirements.txt"])
+def test_the_root_lock_file_of_a_sam_application_calls_for_it(lock: str) -> None:
+    """I8: the lock file in the root matched no rule."""
+    tree = {
+        "samconfig.toml": '[default.deploy.parameters]\nstack_name = "orders"\n',
+        "template.yaml": (
+            "Transform: AWS::Serverless-2016-10-31\n"
+            "Resources: {A: {Type: AWS::Serverless::Function, Properties: {CodeUri: src/}}}\n"
+        ),
+        "src/app.py": "",
+        lock: "",
+    }
+    drafted = DraftedRepository(tree)
+    assert drafted.targets == {"orders": "stack"}
+    assert drafted.rules.unmatched == "orders"
+    assert drafted.due("src/new.py") == ["orders"]
+    assert drafted.due(lock) in (["orders"], "everything")
+
+
+@pytest.mark.parametrize(
+    ("tree", "target"),
+    [
+        ({"render.yaml": "services: [{type: web, name: api}]\n"}, "api"),
+        (
+            {"Makefile": "up:\n\thelm upgrade --install shop ./chart\n", "chart/Chart.yaml": ""},
+            "shop",
+        ),
+        ({"Makefile": "deploy:\n\tcd infra && terraform apply\n", "infra/main.tf": ""}, "infra"),
+        ({"deploy.sh": "#!/bin/sh\ncd api && npx sls deploy\n", "api/x.js": ""}, "api"),
+        ({"copilot/api/manifest.yml": "name: api\n"}, "api"),
+        ({"infra/main.tf": 'terraform {\n  backend "s3" {}\n}\n'}, "infra"),
+    ],
+)
+def test_other_tools_are_command_targets(tree: dict[str, str], target: str) -> None:
+    """I11: render.yaml, Helm, Makefiles and deploy scripts were not even named as seen."""
+    assert DraftedRepository(tree).targets == {target: "command"}
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"charts/api/Chart.yaml": "name: api\n"},
+        {"Jenkinsfile": "pipeline {}\n"},
+        {"cfn/vpc.yaml": TEMPLATE},
+        {"docker-compose.yml": "services: {}\n"},
+    ],
+)
+def test_what_only_could_be_deployed_is_seen(tree: dict[str, str]) -> None:
+    drafted = DraftedRepository(tree)
+    (path,) = tree
+    assert (drafted.targets, path in drafted.seen) == ({}, True)
+
+
+# --- Environments, duplicates, hostile repositories
+
+
+def test_names_that_differ_by_the_environment_are_one_target() -> None:
+    steps = "".join(
+        f"  {stage}:\n    environment: {stage}\n    steps:\n"
+        f"      - run: aws ecs update-service --cluster shop-{stage} --service api-{stage}\n"
+        for stage in ("staging", "production")
+    )
+    drafted = DraftedRepository({".github/workflows/d.yml": f"on: push\njobs:\n{steps}"})
+    assert drafted.targets == {"api": "app"}
+    assert drafted.setting("api", "service") == "api-{stage}"
+    environments = drafted.rules.environments
+    assert {name: env.vars["stage"] for name, env in environments.items()} == {
+        "staging": "staging",
+        "production": "production",
+    }
+    assert (environments["production"].protected, environments["staging"].protected) == (
+        True,
+        False,
     )
 
 
-def test_path_filters_count_where_nothing_else_was_found() -> None:
-    tree = {".github/workflows/ci.yml": FILTERS, "server/a.py": ""}
-    assert DraftedRepository(tree).due("server/a.py") == ["backend"]
-    assert "server/**" not in DraftedRepository({**SHOP, **tree}).text
+def test_the_same_thing_from_two_files_is_one_target() -> None:
+    tree = {
+        "Makefile": "deploy:\n\tcd api && npx serverless deploy\n",
+        ".github/workflows/d.yml": (
+            "on: push\njobs: {a: {steps: [{run: npx serverless deploy, working-directory: api}]}}\n"
+        ),
+        "api/serverless.yml": "service: a\nprovider: {name: aws}\n",
+        "api/package.json": '{"scripts": {"deploy": "serverless deploy"}}',
+    }
+    drafted = DraftedRepository(tree)
+    assert drafted.targets == {"api": "command"}
+    assert ".github/workflows/d.yml" in drafted.comment("api").split("\n")[0]
 
 
-def test_checks_are_found_in_parts_and_call_for_no_deploy_there() -> None:
-    shop = DraftedRepository({**SHOP, "frontend/e2e/login.spec.ts": ""})
-    assert shop.due("frontend/e2e/login.spec.ts") == "smoke-test"
-    assert shop.due("frontend/src/a.spec.ts") == "ignored"
+def test_two_things_whose_names_nobody_says_have_variables_of_their_own() -> None:
+    steps = (
+        "on: push\njobs: {{x: {{steps: [{{run: 'docker build -t r/{0} {0} && docker push r/{0}'}}, "
+        "{{run: aws ecs update-service --cluster c --service $SERVICE}}]}}}}\n"
+    )
+    tree = {
+        ".github/workflows/a.yml": steps.format("api"),
+        ".github/workflows/b.yml": steps.format("worker"),
+        "api/Dockerfile": "FROM x\n",
+        "worker/Dockerfile": "FROM x\n",
+    }
+    drafted = DraftedRepository(tree)
+    assert len(drafted.targets) == 2
+    services = {drafted.setting(name, "service") for name in drafted.targets}
+    assert len(services) == 2
+    assert "worker" in drafted.questions
 
 
-def test_no_more_than_a_cap_is_read() -> None:
-    read: list[str] = []
+def test_what_is_deployed_for_pull_requests_alone_is_no_target() -> None:
+    tree = {
+        ".github/workflows/pr.yml": (
+            "on: pull_request\n"
+            "jobs: {a: {steps: [{run: npx cdk deploy -a x, working-directory: a}]}}\n"
+        ),
+        "a/x": "",
+    }
+    drafted = DraftedRepository(tree)
+    assert drafted.targets == {}
+    assert "pull request" in drafted.seen[".github/workflows/pr.yml:2"]
 
-    def reading(path: str) -> str:
-        read.append(path)
-        return "{}"
 
-    notes = draft_repository(
-        [f"{position}/package.json" for position in range(MOST_READ + 500)], reading
-    ).notes
-    assert len(read) == MOST_READ
-    assert notes[-1] == f"only the first {MOST_READ} files that might say something were read"
+@pytest.mark.parametrize("folder", ["node_modules/x", "examples/one", "tests/fixtures", "vendor/y"])
+def test_what_is_vendored_or_an_example_proves_nothing(folder: str) -> None:
+    tree = {f"{folder}/cdk.json": "{}", f"{folder}/deploy.sh": "cdk deploy\n"}
+    assert DraftedRepository(tree).targets == {}
+
+
+def test_no_more_than_a_cap_is_read_and_what_is_beyond_widens() -> None:
+    tree = {f"api/{number}.js": "" for number in range(MOST_READ)}
+    tree["api/serverless.yml"] = "service: a\nprovider: {name: aws}\n"
+    tree["web/serverless.yml"] = "service: b\nprovider: {name: aws}\n"
+    tree["web/z.js"] = ""
+    drafted = DraftedRepository(tree)
+    assert f"{MOST_READ:,} files" in drafted.seen
+    assert drafted.due("anything/else") == ["api", "web"]
 
 
 def test_names_from_outside_stand_on_one_line() -> None:
-    shop = DraftedRepository({"a\nb/Dockerfile": "FROM x\nCOPY . .\n", "a\nb/\x1b[31m.py": ""})
-    assert all(line.isprintable() for line in (*shop.survey.notes, *shop.survey.questions))
+    tree = {"a\nb/cdk.json": "{}", "deploy.sh": "cdk deploy 'x\u202ey'\n"}
+    drafted = DraftedRepository(tree)
+    assert "\n" not in "".join(drafted.survey.notes)
+    assert "\u202e" not in drafted.text
 
 
-def test_a_name_that_is_not_utf8_is_left_out() -> None:
-    assert DraftedRepository({"\udcff/Dockerfile": "FROM x\nCOPY . .\n"}).targets == {}
-
-
-@cache
-def car_rental() -> DraftedRepository:
-    left_out = {"rules.toml", "dist", "__pycache__", "cdk.out"}
-    files = [
-        path
-        for path in CAR_RENTAL.rglob("*")
-        if path.is_file() and not left_out & set(path.relative_to(CAR_RENTAL).parts)
-    ]
-    return DraftedRepository(
-        {path.relative_to(CAR_RENTAL).as_posix(): _text(path) for path in files}, "car-rental"
-    )
-
-
-with_example = pytest.mark.skipif(
-    not (CAR_RENTAL / "cdk" / "cdk.json").exists(), reason="the example is not there"
-)
-
-
-@with_example
-def test_the_parts_of_the_example_are_those_of_its_own_rules() -> None:
-    assert car_rental().targets == {
-        "backend": "app",
-        "frontend": "site",
-        "network": "stack",
-        "api": "stack",
-        "fargate": "stack",
-        "infra": "group",
-    }
-
-
-@with_example
-def test_the_names_of_the_example_are_those_of_its_own_rules() -> None:
-    draft = car_rental()
-    app = [draft.setting("backend", key) for key in ("cluster", "service", "repository", "needs")]
-    assert app == [
-        "car-rental{suffix}",
-        "backend{suffix}",
-        "car-rental-backend{suffix}",
-        ("fargate",),
-    ]
-    assert draft.setting("backend", "build") == {
-        "context": "backend",
-        "dockerfile": "backend/Dockerfile",
-    }
-    assert draft.setting("api", "stack") == "CarRentalApiStack{suffix}"
-    assert draft.setting("api", "needs") == draft.setting("fargate", "needs") == ("network",)
-    assert draft.setting("frontend", "source") == "frontend/dist"
-
-
-@with_example
-def test_the_draft_for_the_example_forgets_nothing() -> None:
-    assert car_rental().forgotten() == ()
-
-
-@with_example
-@pytest.mark.parametrize(
-    ("path", "due"),
-    [
-        ("backend/src/car_rental/api.py", ["backend"]),
-        ("backend/requirements.txt", ["backend"]),
-        ("cdk/first_code/handler.py", ["api"]),
-        ("lambda/login_handler/handler.py", "unmatched"),
-        ("cdk/stacks/api_stack.py", ["api"]),
-        ("cdk/stacks/fargate_stack.py", ["fargate"]),
-        ("cdk/stacks/network_stack.py", ["infra"]),
-        ("cdk/app.py", ["infra"]),
-        ("frontend/src/app.js", ["frontend"]),
-        ("frontend/build.py", ["frontend"]),
-        ("smoke/smoke_test.py", "smoke-test"),
-        ("backend/tests/test_rental_api.py", "ignored"),
-        ("README.md", "ignored"),
-    ],
-)
-def test_a_change_of_the_example_calls_for_its_own_part(path: str, due: object) -> None:
-    assert car_rental().due(path) == due
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
+def test_an_empty_repository_gives_an_empty_draft() -> None:
+    drafted = DraftedRepository({"notes.txt": ""})
+    assert (drafted.targets, drafted.survey.notes, drafted.rules.unmatched) == ({}, (), "warn")
 
 
 NAMES = [
     "Dockerfile",
-    "a/Dockerfile.dev",
+    "a/Dockerfile",
     "a/.dockerignore",
     "compose.yml",
     "cdk.json",
     "cdk/cdk.json",
-    "cdk/app.py",
-    "cdk/lib/a.ts",
     "template.yaml",
-    "x/template.json",
     "samconfig.toml",
     "package.json",
     "web/package.json",
-    "web/index.html",
-    "web/vite.config.ts",
-    "pnpm-workspace.yaml",
+    "tsconfig.json",
     ".github/workflows/ci.yml",
-    "a/test_x.py",
-    "smoke/x",
+    ".gitlab-ci.yml",
+    "buildspec.yml",
+    "Makefile",
+    "justfile",
+    "deploy.sh",
+    "render.yaml",
+    "a/main.tf",
+    "a/serverless.yml",
+    "a/x.py",
     "pyproject.toml",
 ]
 TEXTS = [
     '{"app": "x", "context": []}',
-    '{"dependencies": 3, "scripts": [], "name": 7}',
+    '{"dependencies": 3, "scripts": {"deploy": "cdk deploy $(", "x": 5}, "name": 7}',
     '{"Resources": {"A": {"Type": "AWS::S3::Bucket", "Properties": 5}}}',
     "AWSTemplateFormatVersion: x\nResources: [a]\n",
-    (
-        "Transform: {a: b}\nResources: {A: {Type: AWS::Serverless::Function, Properties: {CodeUri:"
-        " ../../..}}}"
-    ),
-    "from aws_cdk import Stack\nclass A(Stack): pass\nA(app, 'x{y}'); A(app, f'{z}'); A(app)\n",
-    (
-        "class A(A, Stack): pass\nclass B(C): pass\nclass C(B): pass\nB(app, 'b')\nx = x +"
-        " x\nCode.from_asset(x)\n"
-    ),
-    "import cdk; class A extends Stack { } new A(app, `x${y}`); new A(app, 'z'",
+    "Resources: {A: {Type: AWS::Serverless::Function, Properties: {CodeUri: ../..}}}",
+    "on: a\njobs: {a: {steps: [{run: 'docker build -t r . && docker push r'}, {uses: ./.}, 5]}}\n",
+    "jobs: {a: {strategy: {matrix: {x: [1, {y: 2}]}}, steps: [{run: 'cdk deploy ${{ env.x }}'}]}}",
+    "deploy:\n\taws lambda update-function-code --function-name {f} --zip-file fileb://x.zip\n",
+    "for s in $(ls); do aws ecs update-service --service $s; done\nsam deploy --stack-name {x}\n",
+    "cd $(dirname $0) && terraform apply; cd ../..; cdk deploy A; helm upgrade a ../b\n",
+    "aws cloudformation deploy --stack-name ${X:-{y}} --template-file template.yaml\n",
+    "services: [{type: web, name: '{x}', rootDir: ../..}]\n",
+    "services: {a: {image: 'r/${X}', build: {context: ../.., dockerfile: ${X}}}}",
+    'terraform {\n backend "s3" {}\n}\nfrom a.b import c\nimport os.path\nx = "../../a"\n',
     "FROM x\nCOPY ${A:-.} /\nCOPY ../.. b\n",
-    "services: {a: {build: {context: ../.., dockerfile: ${X}}}}",
     "*\n!**\n",
-    "((((((",
-    "\x00\ufeff\u2028",
+    "((((((\"'`$(${",
+    "\x00\ufeff\u2028\ufffc\ufffb",
+    "[tool.poetry]\nname = 'a'\n[default.deploy.parameters]\nstack_name = '{x}'\n",
 ]
 
 
@@ -474,8 +551,8 @@ odd_path = st.lists(
 def test_any_paths_give_patterns_that_our_dialect_takes(tree: dict[str, str], folder: str) -> None:
     odd = {
         f"{folder}/{name}": text
-        for name in ("Dockerfile", "cdk.json", "package.json", "template.yaml", "a.py")
-        for text in TEXTS[:6]
+        for name in ("Dockerfile", "cdk.json", "package.json", "template.yaml", "deploy.sh", "a.tf")
+        for text in TEXTS
     }
     draft = draft_repository([*tree, *odd], {**tree, **odd}.get).draft
     draft_to_toml(draft)
@@ -496,19 +573,7 @@ LINES = [
     "COPY --exclude=**/*.md src /",
     "RUN --mount=type=bind,source=lib,target=/l ls",
 ]
-IGNORED = [
-    "*",
-    "!src",
-    "src",
-    "**/*.md",
-    "*.py",
-    "!src/a.py",
-    "Dockerfile*",
-    ".*",
-    "lib",
-    "**/test_*",
-    "!**",
-]
+IGNORED = ["*", "!src", "src", "**/*.md", "*.py", "!src/a.py", "Dockerfile*", ".*", "lib", "!**"]
 FILES = [
     "a.py",
     "src/a.py",
@@ -518,62 +583,30 @@ FILES = [
     "lib/d.py",
     "other/e.txt",
     "api/src/f.py",
-    "tests/test_y.py",
     "x/a",
 ]
 
 
 @given(
     st.sampled_from(["Dockerfile", "api/Dockerfile", "docker/Dockerfile", "src/Dockerfile.x"]),
+    st.sampled_from([".", "api", "src"]),
     st.lists(st.sampled_from(LINES), min_size=1, max_size=3),
     st.lists(st.sampled_from(IGNORED), max_size=4),
     st.sets(st.sampled_from(FILES)),
 )
 def test_no_draft_forgets_what_an_image_takes(
-    dockerfile: str, lines: list[str], ignored: list[str], files: set[str]
+    dockerfile: str, context: str, lines: list[str], ignored: list[str], files: set[str]
 ) -> None:
-    tree = {dockerfile: "FROM x\n" + "\n".join(lines), **dict.fromkeys(sorted(files), "")}
+    tree = {
+        dockerfile: "FROM x\n" + "\n".join(lines),
+        "deploy.sh": (
+            f"docker build -f {dockerfile} -t r/api {context}\ndocker push r/api\n"
+            "aws ecs update-service --cluster c --service api\n"
+        ),
+        **dict.fromkeys(sorted(files), ""),
+    }
     for folder in ("", "api/", "src/"):
         tree[f"{folder}.dockerignore"] = "\n".join(ignored)
-    assert DraftedRepository(tree).forgotten() == ()
-
-
-@pytest.mark.parametrize(
-    "folder", ["test", "tests", "__tests__", "backend/test", "backend/__tests__", "lambda/tests"]
-)
-def test_tests_in_the_root_and_beside_the_code_are_ignored(folder: str) -> None:
-    shop = DraftedRepository({**SHOP, f"{folder}/server.test.ts": "", f"{folder}/data.json": ""})
-    assert shop.due(f"{folder}/data.json") == "ignored"
-
-
-@pytest.mark.parametrize(
-    ("path", "due"),
-    [
-        ("backend/src/a/test/a.json", ["backend"]),
-        ("lambda/login/a/test/a.json", ["api"]),
-        ("tools/test/a.json", "unmatched"),
-    ],
-)
-def test_tests_inside_of_what_is_deployed_or_far_from_it_are_not_ignored(
-    path: str, due: object
-) -> None:
-    assert DraftedRepository({**SHOP, path: "", f"{path}.test.ts": ""}).due(path) == due
-
-
-def test_a_compose_file_that_nothing_takes_is_ignored() -> None:
-    assert (
-        DraftedRepository({**SHOP, "docker-compose.yml": ""}).due("docker-compose.yml") == "ignored"
-    )
-    assert DraftedRepository({**SHOP, "backend/src/compose.yml": ""}).due(
-        "backend/src/compose.yml"
-    ) == ["backend"]
-
-
-def test_a_path_filter_that_only_excludes_counts() -> None:
-    tree = {
-        ".github/workflows/ci.yml": FILTERS.replace("server/**", "!server/**"),
-        "server/a.py": "",
-        "b.py": "",
-    }
     drafted = DraftedRepository(tree)
-    assert (drafted.due("b.py"), drafted.due("server/a.py")) == (["backend"], "unmatched")
+    assert drafted.targets == {"api": "app"}
+    assert drafted.forgotten() == ()

@@ -15,9 +15,9 @@ from toolkit.cli import options, output
 from toolkit.errors import GitMissing, Refused
 from toolkit.exits import Exit
 from toolkit.flow.versions import commit_gaps, generated_files
+from toolkit.init.built_images import template_images
 from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
 from toolkit.init.images.contexts import build_contexts, is_compose, is_dockerfile
-from toolkit.init.stacks.built_images import stack_images
 from toolkit.model import AWS, ProjectRequest, Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports import cdk_packages, files, programs
@@ -228,22 +228,18 @@ def _built(rules: Rules) -> dict[str, tuple[str, set[str]]]:
 
 
 def _built_by_stacks(rules: Rules, paths: list[str], git: Git) -> dict[str, tuple[str, set[str]]]:
-    """The same for the images that stacks build by themselves. Where no target has the stack's
-    name, all targets of its app count.
+    """The same for the images that templates build by themselves. What a CDK app builds, only its
+    assembly tells.
     """
-    sources: dict[str, list[tuple[str, str]]] = {}
+    sources: dict[str, set[str]] = {}
     for name, target in rules.targets.items():
-        kind = targets.kind(target.kind)
-        stack = next(iter(kind.aliases(target.settings)), name)
-        for source in kind.sources(target.settings):
-            sources.setdefault(os.path.normpath(source), []).append((name, stack))
+        for source in targets.kind(target.kind).sources(target.settings):
+            sources.setdefault(os.path.normpath(source), set()).add(name)
     built: dict[str, tuple[str, set[str]]] = {}
     if not sources:
         return built
-    images = stack_images(paths, lambda path: files.text_inside(git.root, path))
-    for dockerfile, context, source, stack in images:
-        of_app = sources.get(source, [])
-        names = [name for name, alias in of_app if alias == stack] or [name for name, _ in of_app]
-        if names:
-            built.setdefault(dockerfile, (context, set()))[1].update(names)
+    images = template_images(paths, lambda path: files.text_inside(git.root, path))
+    for dockerfile, context, template in images:
+        if template in sources:
+            built.setdefault(dockerfile, (context, set()))[1].update(sources[template])
     return built

@@ -15,6 +15,9 @@ from toolkit.ports import disk, files
 from toolkit.ports.git import Git
 from toolkit.show import survey as show
 
+MOST_BYTES = 1024 * 1024
+"""The most bytes of one file that are read."""
+
 
 @click.command(epilog="Then: toolkit rules check, toolkit diff")
 @click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
@@ -35,9 +38,9 @@ def init(
 ) -> int:
     """Look at the repository and draft rules.toml.
 
-    It reads Dockerfiles and what they copy, CDK apps and their stacks, SAM and CloudFormation
-    templates, front ends, smoke tests and CI path filters. It runs nothing, and replaces an
-    existing file only with --force.
+    It drafts what something proves to be deployed: a step of CI, a script, a Makefile, a
+    package.json, cdk.json, samconfig.toml and the like. It lists what else it saw. It runs
+    nothing, and replaces an existing file only with --force.
     """
     git = Git.open(options.enter(ctx, folder))
     path = out or os.path.join(git.root, "rules.toml")
@@ -47,7 +50,9 @@ def init(
     if not paths:
         raise UsageError("git tracks no file here", ("add some first:", ShellCommand("git add .")))
     result = draft_repository(
-        paths, lambda name: files.text_inside(git.root, name), os.path.basename(git.root)
+        paths,
+        lambda name: files.text_inside(git.root, name, MOST_BYTES),
+        os.path.basename(git.root),
     )
     text = draft_to_toml(result.draft)
     rules = flow.read_rules(text.encode(), "the draft", draft=True)
@@ -56,10 +61,8 @@ def init(
     covered = measure_coverage([rule.paths for rule in rules.rules], paths, rules.ignore)
     written = None if path == "-" else flow.display_path(path)
     if as_json:
-        return output.document(
-            show.document(result.notes, result.questions, covered, rules, text, written)
-        )
-    remarks = show.text(result.notes, result.questions, covered, rules, written)
+        return output.document(show.document(result, covered, rules, text, written))
+    remarks = show.text(result, covered, rules, written)
     if written is None:  # the draft itself is the answer, so the remarks must not be part of it
         output.say(text.rstrip("\n"))
         output.note(remarks)

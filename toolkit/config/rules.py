@@ -464,7 +464,7 @@ class _Loader(FileReader):
             if (image := kind.builds(target.settings)) is not None:
                 images[name] = image
         holes = () if draft else variables.find_holes(loaded)
-        shared = variables.find_shared(writes, loaded)
+        shared = variables.find_shared(writes, loaded, draft)
         unlike = variables.find_unlike_tests(images, loaded)
         filled = 0
         for problem in chain(holes, shared, unlike):

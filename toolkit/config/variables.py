@@ -92,10 +92,11 @@ def _is_name(settings: type[Any], keys: Sequence[str | int]) -> bool:
 
 
 def find_shared(
-    writes: Mapping[str, Sequence[Resource]], rules: Rules
+    writes: Mapping[str, Sequence[Resource]], rules: Rules, draft: bool = False
 ) -> Iterator[KeyedProblem | None]:
     """The targets that change what another one changes, in any environment; None for each name that
-    was filled in, so that the caller can stop.
+    was filled in, so that the caller can stop. In a draft an empty variable stands for a name that
+    nobody has said yet.
     """
     fixed = _Writers()
     with_variables: list[tuple[str, Resource]] = []
@@ -112,6 +113,8 @@ def find_shared(
     for environment, region in _places(rules, with_variables):
         writers = _Writers(fixed)
         variables = {"region": region, **environment.vars}
+        if draft:
+            variables = {name: value for name, value in variables.items() if value}
         for target, resource in with_variables:
             yield None
             part = resource.part and fill(resource.part, variables)

@@ -19,9 +19,7 @@ class DraftTarget(Struct, frozen=True):
 
 
 class DraftRule(Struct, frozen=True):
-    """A proposed rule. `comment` lines stand above it. `ships`: the files themselves are deployed,
-    not only read by a program that deploys.
-    """
+    """A proposed rule. `comment` lines stand above it."""
 
     name: str
     paths: tuple[str, ...]
@@ -29,11 +27,12 @@ class DraftRule(Struct, frozen=True):
     run: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     comment: tuple[str, ...] = ()
-    ships: bool = True
 
 
 class Draft(Struct, frozen=True):
-    """A whole proposed rules.toml. `comment` lines open the file."""
+    """A whole proposed rules.toml. `comment` lines open the file. `unmatched` is what a path calls
+    for that no rule matches: a target, or `warn`.
+    """
 
     project: str
     targets: tuple[DraftTarget, ...] = ()
@@ -41,6 +40,7 @@ class Draft(Struct, frozen=True):
     ignore: tuple[str, ...] = ()
     environments: Mapping[str, Mapping[str, object]] = {}
     comment: tuple[str, ...] = ()
+    unmatched: str = "warn"
 
 
 def draft_to_toml(draft: Draft) -> str:
@@ -58,7 +58,7 @@ def _lines(draft: Draft) -> Iterator[str]:
         yield f"environment = {_value(next(iter(draft.environments)))}"
     if draft.ignore:
         yield f"ignore = {_value(list(draft.ignore))}"
-    yield 'unmatched = "warn"'
+    yield f"unmatched = {_value(draft.unmatched)}"
     for name, settings in draft.environments.items():
         yield from ("", f"[environments.{_key(name)}]", *_pairs(settings))
     for target in draft.targets:

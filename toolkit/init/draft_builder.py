@@ -1,233 +1,301 @@
-"""The parts that were found, put together as one draft: checks, `ignore`, environments and their
-variables.
+"""Units become a draft: targets with the evidence above each, rules with wide paths, environments
+with the variables that names need.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from posixpath import basename
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.impact.matcher import Matcher
 from toolkit.init.draft import Draft, DraftRule, DraftTarget
-from toolkit.init.evidence import Evidence
-from toolkit.init.patterns import everything_in, is_valid_pattern, simplify
-from toolkit.init.stacks.code import VARIABLE
-from toolkit.init.tests_and_docs import documentation_patterns, leftover_test_patterns
+from toolkit.init.evidence import UNKNOWN, Place
+from toolkit.init.names import slug
+from toolkit.init.patterns import (
+    is_valid_pattern,
+    printable,
+    simplify,
+)
+from toolkit.init.reach import Reach
+from toolkit.init.stages import PROTECTED
 from toolkit.init.tree import TrackedFiles
+from toolkit.init.units import Unit
+
+EVERYTHING = "everything"
+"""The group of all targets, that a path calls for which no rule matches."""
 
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]\Z")
 _ACCOUNT = re.compile(r"[0-9]{12}\Z")
-_STAGES = {
-    "env",
-    "environment",
-    "stage",
-    "env_name",
-    "envname",
-    "environment_name",
-    "environmentname",
-    "stage_name",
-    "stagename",
+_VARIABLE = re.compile(r"\{(\w+)\}")
+_MOST_PLACES = 3
+_IDENTITY = {
+    "app": ("cluster", "service", "container"),
+    "stack": ("stack",),
+    "function": ("function",),
+    "site": ("bucket", "prefix"),
+    "command": ("deploy", "folder"),
 }
-_LONGEST_NAME = 80
-_PROTECTED = {"prod", "production", "live"}
+"""For each kind the settings that name what it deploys."""
+_NAMED_BY = {"app": "service", "stack": "stack", "function": "function", "site": "bucket"}
+_OF_THE_STEP = {"commit", "version"}
+_FOR_PEOPLE = (
+    "README*",
+    "LICENSE*",
+    "CHANGELOG*",
+    "CONTRIBUTING*",
+    "CODE_OF_CONDUCT*",
+    "SECURITY.md",
+    ".github/**",
+    ".gitignore",
+    ".gitattributes",
+    ".editorconfig",
+    ".pre-commit-config.yaml",
+    ".vscode/**",
+    ".idea/**",
+    "CODEOWNERS",
+    "renovate.json",
+)
+"""Files of the root that no build reads, and no program."""
+
+
+class BuiltDraft(Struct, frozen=True):
+    """The draft, and what only a person can fill in, the most important first."""
+
+    draft: Draft
+    questions: tuple[str, ...]
 
 
 def build_draft(
-    tree: TrackedFiles, project: str, evidence: Evidence, checks: Sequence[str]
-) -> tuple[Draft, tuple[str, ...]]:
-    """The draft, and all that a person has to fill in. `checks` are the folders of checks of the
-    live system.
-    """
-    check_rule = DraftRule(
-        "Smoke tests", tuple(everything_in(folder) for folder in checks), run=("smoke-test",)
-    )
-    rules = []
-    for rule in _with_valid_patterns(tree, evidence.rules, check_rule.paths):
-        if any(not pattern.startswith("!") for pattern in rule.paths):
-            rules.append(rule)
-    environments, questions = _environments(evidence)
-    documentation = documentation_patterns(
-        tree, [rule.paths for rule in rules if rule.deploy and rule.ships]
-    )
-    excluded = [f"!{pattern}" for pattern in documentation]
-    # A rule for the whole repository would deploy for a changed README, too.
+    tree: TrackedFiles, project: str, units: Sequence[Unit], places: Sequence[Place]
+) -> BuiltDraft:
+    """The draft of all units. `places` are those of all evidence, for accounts and regions."""
+    named = _with_own_variables(_with_unique_names(units))
+    reach = Reach(tree)
+    folders = {folder for unit in named for folder in unit.folders}
+    rules = [_rule(tree, reach, unit, folders) for unit in named]
+    if tree.capped:
+        # What is not followed to its end may use anything.
+        rules = [replace(rule, paths=("**",)) for rule in rules]
+    targets = [_target(unit) for unit in named]
+    if len(targets) > 1:
+        names = [target.name for target in targets]
+        targets.append(
+            DraftTarget(
+                EVERYTHING,
+                "group",
+                {"members": names},
+                comment=("All of it: for files that no rule matches, until the rules are proven.",),
+            )
+        )
+    ignored = _ignored(tree, rules)
+    excluded = tuple(f"!{pattern}" for pattern in ignored)
     for index, rule in enumerate(rules):
+        # What nobody deploys stays out of a rule for everything, so that `doctor` knows it.
         if "**" in rule.paths:
             rules[index] = replace(rule, paths=(*rule.paths, *excluded))
-    all_rules = [*rules, check_rule] if checks else rules
-    ignored = _ignore_patterns(tree, evidence, rules, check_rule.paths)
+    environments, questions = _environments(named, targets, places)
     draft = Draft(
         project,
-        tuple(evidence.targets),
-        tuple(_with_unique_names(all_rules)),
-        tuple(dict.fromkeys((*documentation, *ignored))),
+        tuple(targets),
+        tuple(rules),
+        ignored,
         environments,
         (
-            (
-                "Drafted by `toolkit init` from what is in the repository. Names that exist "
-                "only in AWS are guesses: check each of them."
-            ),
-            (
-                "A change counts for every rule that matches its path; of a group and one of "
-                "its members, only the member is deployed."
-            ),
+            "Drafted by `toolkit init`. Above each target stands what proves that it is deployed.",
+            "The paths are wide on purpose: narrow them when you know that nothing else is used.",
         ),
+        targets[-1].name if targets else "warn",
     )
-    return draft, (*evidence.questions, *questions)
+    own = [question for unit in named for question in unit.questions]
+    return BuiltDraft(draft, tuple(dict.fromkeys((*own, *questions))))
 
 
-def _with_valid_patterns(
-    tree: TrackedFiles, rules: Sequence[DraftRule], checks: Sequence[str]
-) -> list[DraftRule]:
-    """The rules with valid patterns only, and with those `!` patterns (checks among them) that take
-    something away.
+def _target(unit: Unit) -> DraftTarget:
+    lines = []
+    for place in unit.places[:_MOST_PLACES]:
+        where = f"{place.file}:{place.line}" if place.words else place.file
+        lines.append(f"deployed by {where}" + (f": {_shown(place.words)}" if place.words else ""))
+    if len(unit.places) > _MOST_PLACES:
+        lines.append(f"and {len(unit.places) - _MOST_PLACES} more")
+    return DraftTarget(unit.name, unit.kind, unit.settings, comment=(*lines, *unit.comment))
+
+
+def _rule(tree: TrackedFiles, reach: Reach, unit: Unit, folders: set[str]) -> DraftRule:
+    patterns = list(unit.patterns)
+    if "**" not in patterns and unit.folders:
+        words: set[str] = set()
+        if unit.composes:
+            top = {path.partition("/")[0] for path in tree.paths if "/" in path}
+            words = {folder for folder in folders | top if len(basename(folder)) > 2}
+        outside = reach.beyond(unit.folders, sorted(words - {".github"}))
+        patterns += outside.patterns
+        if outside.root and unit.composes:
+            patterns.append("**")
+    included = [pattern if is_valid_pattern(pattern) else "**" for pattern in patterns]
+    simple = simplify(included)
+    exclusions = [pattern for pattern in unit.exclusions if is_valid_pattern(pattern)]
+    outside_patterns = set(simple) - set(unit.patterns)
+    if outside_patterns:
+        exclusions = []
+    return DraftRule(unit.name, (*simple, *(f"!{pattern}" for pattern in exclusions)), (unit.name,))
+
+
+def _with_unique_names(units: Sequence[Unit]) -> list[Unit]:
+    """The units with names that no two of them share: of those that would, each is called after
+    all that identifies it.
     """
-    included = [_included_patterns(rule) for rule in rules]
-    exclusions: list[tuple[int, str]] = []
-    for index, rule in enumerate(rules):
-        candidates = _excluded_patterns(rule)
-        if rule.deploy:
-            candidates += [pattern for pattern in checks if pattern not in included[index]]
-        exclusions += [(index, pattern) for pattern in dict.fromkeys(candidates)]
-    # One matcher for both: the rules come first, the exclusions after them.
-    matcher = Matcher([*included, *([pattern] for _, pattern in exclusions)])
-    # An exclusion is useful where its own rule would match the path without it.
-    useful: set[int] = set()
-    for path in tree.paths:
-        hits = {hit for hit, _ in matcher.match(path)}
-        for hit in hits:
-            number = hit - len(rules)
-            if number >= 0 and exclusions[number][0] in hits:
-                useful.add(number)
-    useful_exclusions: list[list[str]] = [[] for _ in rules]
-    for number, (index, pattern) in enumerate(exclusions):
-        if number in useful:
-            useful_exclusions[index].append(f"!{pattern}")
-    return [
-        replace(rule, paths=(*patterns, *excluded))
-        for rule, patterns, excluded in zip(rules, included, useful_exclusions, strict=True)
-    ]
-
-
-def _included_patterns(rule: DraftRule) -> list[str]:
-    """The patterns without `!`; one that rules.toml cannot hold is widened to everything."""
-    patterns = []
-    for pattern in rule.paths:
-        if not pattern.startswith("!"):
-            patterns.append(pattern if is_valid_pattern(pattern) else "**")
-    return patterns
-
-
-def _excluded_patterns(rule: DraftRule) -> list[str]:
-    """The valid `!` patterns, without the `!`."""
-    patterns = [pattern[1:] for pattern in rule.paths if pattern.startswith("!")]
-    return [pattern for pattern in patterns if is_valid_pattern(pattern)]
-
-
-def _ignore_patterns(
-    tree: TrackedFiles, evidence: Evidence, rules: Sequence[DraftRule], checks: Sequence[str]
-) -> tuple[str, ...]:
-    """The tests that no rule is to match, for `ignore`; the checks of the live system are taken out
-    of it again.
-    """
-    tests = [*evidence.ignore, *evidence.tests]
-    if evidence.targets:
-        tests += leftover_test_patterns(tree, [rule.paths for rule in rules])
-    ignored = simplify([pattern for pattern in tests if is_valid_pattern(pattern)])
-    matcher = Matcher([pattern] for pattern in (*ignored, *checks))
-    useful: set[int] = set()
-    for path in tree.paths:
-        hits = {hit for hit, _ in matcher.match(path)}
-        if not hits.isdisjoint(range(len(ignored))):
-            useful |= hits
-    patterns = (*ignored, *(f"!{pattern}" for pattern in checks))
-    return tuple(pattern for index, pattern in enumerate(patterns) if index in useful)
-
-
-def _with_unique_names(rules: Iterable[DraftRule]) -> Iterator[DraftRule]:
+    counts: dict[str, int] = {EVERYTHING: 2}
+    for unit in units:
+        counts[unit.name] = counts.get(unit.name, 0) + 1
     taken: set[str] = set()
-    for rule in rules:
-        name, count = rule.name[:_LONGEST_NAME], 1
-        while name in taken:
+    named = []
+    for unit in units:
+        name = unit.name
+        if counts[name] > 1:
+            kinds = {other.kind for other in units if other.name == name}
+            parts = [str(unit.settings.get(key) or "") for key in _IDENTITY[unit.kind]]
+            plain = slug(" ".join(parts).replace("{", " ").replace("}", " "))
+            name = f"{name}-{unit.kind}" if len(kinds) == counts[name] else unit.long_name or plain
+        stem, count = name, 1
+        while name in taken or name == EVERYTHING:
             count += 1
-            name = f"{rule.name[:_LONGEST_NAME]} ({count})"
+            name = f"{stem}-{count}"
         taken.add(name)
-        yield replace(rule, name=name)
+        if name != unit.name:
+            questions = tuple(
+                question.replace(f"targets.{unit.name}.", f"targets.{name}.")
+                for question in unit.questions
+            )
+            unit = replace(unit, name=name, questions=questions)
+        named.append(unit)
+    return named
 
 
-def _environments(evidence: Evidence) -> tuple[dict[str, dict[str, object]], tuple[str, ...]]:
-    """Each environment with its settings as far as the repository has them, and questions for the
-    others.
+def _with_own_variables(units: Sequence[Unit]) -> list[Unit]:
+    """Two units whose names come from the same variables are two things: each has variables of its
+    own.
     """
-    if not evidence.targets:
-        return {}, ()
-    variables = sorted(_variables(evidence.targets))
-    accounts = _single_value(evidence.accounts, _ACCOUNT)
-    regions = _single_value(evidence.regions, _REGION)
+    holders: dict[tuple[object, ...], int] = {}
+    for unit in units:
+        holders[_identity(unit)] = holders.get(_identity(unit), 0) + 1
+    own = []
+    for unit in units:
+        identity = _identity(unit)
+        key = _NAMED_BY.get(unit.kind)
+        if key is not None and holders[identity] > 1:
+            variable = f"{unit.name.replace('-', '_')}_{key}"
+            unit = replace(unit, settings={**unit.settings, key: f"{{{variable}}}"})
+        own.append(unit)
+    return own
+
+
+def _identity(unit: Unit) -> tuple[object, ...]:
+    return (unit.kind, *(repr(unit.settings.get(key)) for key in _IDENTITY[unit.kind]))
+
+
+def _ignored(tree: TrackedFiles, rules: Sequence[DraftRule]) -> tuple[str, ...]:
+    """Files for people alone that are there, unless a rule names them."""
+    shipped = Matcher(
+        [pattern for pattern in rule.paths if pattern != "**" and pattern[0] != "!"]
+        for rule in rules
+    )
+    matcher = Matcher([pattern] for pattern in _FOR_PEOPLE)
+    present: set[int] = set()
+    named: set[int] = set()
+    for path in tree.paths:
+        hits = {index for index, _ in matcher.match(path)}
+        present |= hits
+        if hits and shipped.match(path):
+            named |= hits
+    return tuple(pattern for index, pattern in enumerate(_FOR_PEOPLE) if index in present - named)
+
+
+def _environments(
+    units: Sequence[Unit], targets: Sequence[DraftTarget], places: Sequence[Place]
+) -> tuple[dict[str, dict[str, object]], list[str]]:
+    """Each environment with what the evidence says of it, and questions for the rest."""
+    if not targets:
+        return {}, []
+    stages = list(dict.fromkeys(stage for unit in units for stage in unit.stages))
+    if not stages:
+        own = [place for unit in units for place in unit.places]
+        stages = list(dict.fromkeys(place.environment for place in own if place.environment))
+    stages = stages or ["dev"]
+    variables = sorted(
+        {name for target in targets for name in _variables(target.settings)} - _OF_THE_STEP
+    )
     environments: dict[str, dict[str, object]] = {}
-    stages = evidence.stages or {"dev": {}}
     # Protected ones go last, since the first environment is the default one.
-    for name in sorted(stages, key=lambda stage: (stage in _PROTECTED, stage)):
-        settings: dict[str, object] = {}
-        if accounts and len(stages) == 1:
-            settings["account"] = accounts[0]
-        if regions:
-            settings["regions"] = regions
-        if name in _PROTECTED:
-            settings["protected"] = True
+    for stage in sorted(stages, key=lambda name: (name.lower() in PROTECTED, name.lower())):
+        settings = _of_environment(stage, places, len(stages) > 1)
         if variables:
             settings["vars"] = {
-                variable: _variable_value(variable, name, stages[name], evidence.variables)
-                for variable in variables
+                variable: stage if variable == "stage" else "" for variable in variables
             }
-        environments[name] = settings
-    first, settings = next(iter(environments.items()))
+        environments[slug(stage) or "dev"] = settings
     questions = []
-    missing = [key for key in ("account", "regions") if key not in settings]
-    if missing:
+    first = next(iter(environments))
+    asked = {name for unit in units for name in _asked(unit)}
+    for variable in variables:
+        if variable != "stage" and variable not in asked:
+            questions.append(
+                f"environments.{first}.vars.{variable}: what {_users(variable, targets)} there"
+            )
+    missing = [key for key in ("account", "regions") if key not in environments[first]]
+    if missing and {unit.kind for unit in units} & _NAMED_BY.keys():
         questions.append(
             f"environments.{first}: its AWS {' and '.join(missing)}, and the profile to use"
         )
-    for variable in variables:
-        if not _has_value(variable, evidence):
-            questions.append(f"environments.{first}.vars.{variable}: what `{variable}` is there")
-    return environments, tuple(questions)
+    return environments, questions
 
 
-def _single_value(values: Set[str], pattern: re.Pattern[str]) -> list[str]:
-    """The value that all stacks have in common, as a list of one; an empty list if they differ or
-    if it is computed.
+def _of_environment(stage: str, places: Sequence[Place], several: bool) -> dict[str, object]:
+    """What the evidence says of one environment: its account and region, and whether its name
+    wants protection.
     """
-    if len(values) != 1:
-        return []
-    return [value for value in values if pattern.match(value)]
+    own = [place for place in places if place.environment.lower() == stage.lower()]
+    settings: dict[str, object] = {}
+    accounts = {place.account for place in own} - {""}
+    regions = {place.region for place in own} - {""}
+    if not accounts and not several:
+        accounts = {place.account for place in places} - {""}
+    regions = regions or {place.region for place in places} - {""}
+    if len(accounts) == 1 and _ACCOUNT.match(account := accounts.pop()):
+        settings["account"] = account
+    if len(regions) == 1 and _REGION.match(region := regions.pop()):
+        settings["regions"] = [region]
+    if stage.lower() in PROTECTED:
+        settings["protected"] = True
+    return settings
 
 
-def _variables(targets: Sequence[DraftTarget]) -> set[str]:
-    names: set[str] = set()
+def _asked(unit: Unit) -> Iterator[str]:
+    """The variables of a unit that a question of its own is about."""
+    for question in unit.questions:
+        key = question.partition(":")[0].rpartition(".")[2]
+        yield from _variables(unit.settings.get(key))
+
+
+def _users(variable: str, targets: Iterable[DraftTarget]) -> str:
     for target in targets:
-        for setting in target.settings.values():
-            if isinstance(setting, str):
-                names.update(VARIABLE.findall(setting))
-    return names
+        for key, value in target.settings.items():
+            if variable in _variables({key: value}):
+                return f"targets.{target.name}.{key} is"
+    return "it is"
 
 
-def _has_value(name: str, evidence: Evidence) -> bool:
-    return (
-        name in evidence.variables
-        or name in _STAGES
-        or any(name in variables for variables in evidence.stages.values())
-    )
+def _variables(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from _VARIABLE.findall(value)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _variables(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _variables(inner)
 
 
-def _variable_value(
-    name: str, environment: str, stage: Mapping[str, str], context: Mapping[str, str]
-) -> str:
-    """What a variable most likely is: what the stacks' names say, what cdk.json says, the
-    environment's name, or nothing.
-    """
-    if name in stage:
-        return stage[name]
-    if context.get(name):
-        return context[name]
-    return environment if name in _STAGES else ""
+def _shown(text: str) -> str:
+    return printable(text.replace(UNKNOWN, "…"))

@@ -1,28 +1,30 @@
-"""What does a repository already say about its parts? All its tracked paths and a few texts in, a
+"""What proves that something is deployed? All tracked paths of a repository and a few texts in, a
 draft of rules.toml out.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from posixpath import basename
+from posixpath import basename, dirname
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from toolkit.formats import toml
 from toolkit.formats.documents import as_mapping
-from toolkit.init.draft import Draft, DraftTarget
+from toolkit.init.configs import configured_evidence
+from toolkit.init.deploy_steps import read_evidence
+from toolkit.init.draft import Draft
 from toolkit.init.draft_builder import build_draft
-from toolkit.init.evidence import Evidence, TargetNames, merge_evidence, slug
+from toolkit.init.evidence import UNKNOWN, CdkDeploy, Evidence, Place, Sighting
 from toolkit.init.filters.workflows import import_filters
-from toolkit.init.frontends import find_sites
-from toolkit.init.images.apps import find_apps
 from toolkit.init.images.contexts import is_compose, is_dockerfile
+from toolkit.init.names import slug
 from toolkit.init.patterns import printable
-from toolkit.init.stacks.cdk import find_cdk_apps
-from toolkit.init.stacks.templates import find_templates
+from toolkit.init.shell import ROOT
+from toolkit.init.steps import is_workflow, read_jobs
+from toolkit.init.templates import Templates
 from toolkit.init.tree import MOST_READ, TrackedFiles, is_ours
+from toolkit.init.units import Unit, join_units
 
 _SECOND = {
     "tests",
@@ -36,121 +38,172 @@ _SECOND = {
     "sample",
     "demos",
 }
-_CHECKS = {"smoke", "smoke-test", "smoke-tests", "smoke_test", "smoke_tests", "smoketests", "e2e"}
-_WORKFLOW = re.compile(r"\.github/workflows/[^/]+\.ya?ml\Z")
 _JOBS = re.compile(r"^jobs\s*:", re.MULTILINE)
-_NOT_UNDERSTOOD = (
-    (re.compile(r"(?:\A|/)serverless\.(?:ya?ml|json|ts|js)\Z"), "a Serverless Framework service"),
-    (re.compile(r"\.tf\Z"), "Terraform"),
-    (re.compile(r"(?:\A|/)copilot/"), "AWS Copilot"),
-    (re.compile(r"(?:\A|/)Pulumi\.yaml\Z"), "Pulumi"),
+_SEEN_FILES = (
+    (re.compile(r"(?:\A|/)Chart\.yaml\Z"), "a Helm chart"),
+    (re.compile(r"(?:\A|/)Jenkinsfile[^/]*\Z"), "Jenkins, whose steps are not read"),
+    (
+        re.compile(
+            r"(?:\A|/)(?:netlify\.toml|vercel\.json|amplify\.yml|fly\.toml|app\.yaml|Procfile)\Z"
+        ),
+        "a host that takes it from git, or its own command",
+    ),
+    (re.compile(r"(?:\A|/)kustomization\.ya?ml\Z"), "Kubernetes"),
 )
+_MOST_SEEN = 100
+
+
+class Seen(Struct, frozen=True):
+    """Something that nothing drafted stands for: where, and what it is."""
+
+    where: str
+    what: str
 
 
 class RepositoryDraft(Struct, frozen=True):
-    """A draft, a line for each thing that was found, and what only a person can fill in."""
+    """A draft, a line for each target with what proves it, what was seen besides, and what only a
+    person can fill in, the most important first.
+    """
 
     draft: Draft
     notes: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] = ()
     questions: tuple[str, ...] = ()
 
 
 def draft_repository(
-    paths: Sequence[str], read: Callable[[str], str | None], project: str = ""
+    paths: Sequence[str],
+    read: Callable[[str], str | None],
+    project: str = "",
+    more: Sequence[Evidence] = (),
 ) -> RepositoryDraft:
     """Draft the rules of a repository. `read` gives a tracked file's text, or None if it is
-    missing, too large or binary.
+    missing, too large or binary. `more` is evidence from elsewhere: an assembly, the account.
 
-    `project` is what to call it, if nothing in the repository does. Tests and examples count only
-    where nothing else does.
+    `project` is what to call it, if nothing in the repository does. What stands in tests and
+    examples proves nothing.
     """
     tree = TrackedFiles(filter(is_ours, paths), read)
-    _read_first(tree)
     name = slug(project) or _project_name(tree) or "project"
     # The folders of project templates are called `{{name}}`.
     plain = tree.with_candidates(lambda path: "{" not in path)
     main = plain.with_candidates(lambda path: not _SECOND & set(path.split("/")[:-1]))
-    evidence = _gather_evidence(main, name)
-    # Examples and tests have Dockerfiles and stacks, too, but are rarely what is deployed.
-    if not evidence.targets:
-        evidence = _gather_evidence(plain, name)
-    filters, filter_notes = _ci_filters(tree)
-    if not evidence.targets:
-        evidence = merge_evidence((evidence, filters))
-    checks = _check_folders(tree)
-    draft, questions = build_draft(tree, name, evidence, checks)
-    notes = [*evidence.notes]
-    notes += [f"{folder}/: checks of the live system" for folder in checks]
-    notes += filter_notes
-    notes += _unsupported_tools(tree)
+    evidence, unread = gather_evidence(main)
+    evidence = [*more, *evidence]
+    templates = Templates(main)
+    units, sightings = join_units(tree, evidence, templates)
+    built = build_draft(tree, name, units, [entry.place for entry in evidence])
+    notes = [
+        _note(unit, target.name) for unit, target in zip(units, built.draft.targets, strict=False)
+    ]
+    drafted = {place for unit in units for place in unit.places}
+    sightings = [sighting for sighting in sightings if sighting.place not in drafted]
+    seen = [
+        *(Seen(_where(sighting.place), sighting.what) for sighting in sightings),
+        *_seen_files(main, units, sightings, templates, evidence),
+        *_filters(main),
+        *(Seen(*line.split(": ", 1)) for line in (*unread, *templates.unread)),
+    ]
     if tree.capped:
-        notes.append(f"only the first {MOST_READ} files that might say something were read")
-    return RepositoryDraft(draft, tuple(map(printable, notes)), tuple(map(printable, questions)))
+        seen.append(
+            Seen(f"{MOST_READ:,} files", "were read, and no more: every rule is for all files")
+        )
+    return RepositoryDraft(
+        built.draft,
+        tuple(map(printable, notes)),
+        tuple(Seen(_plain(entry.where), _plain(entry.what)) for entry in dict.fromkeys(seen)),
+        tuple(map(printable, built.questions)),
+    )
 
 
-def _read_first(tree: TrackedFiles) -> None:
-    """Read what says most before anything else, so that a flood of other files cannot crowd it
-    out.
-    """
+def gather_evidence(tree: TrackedFiles) -> tuple[list[Evidence], list[str]]:
+    """All evidence of the repository's own files, and the files that could not be read."""
+    packages: dict[str, str] = {}
     for path in tree.candidates:
-        if (
-            basename(path) in ("cdk.json", "package.json")
-            or is_dockerfile(path)
-            or is_compose(path)
-            or _WORKFLOW.match(path)
+        if basename(path) == "package.json":
+            try:
+                named = as_mapping(json.loads(tree.read(path) or "")).get("name")
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(named, str):
+                packages.setdefault(named, dirname(path))
+    jobs, unread = read_jobs(tree)
+    evidence: list[Evidence] = []
+    for job in jobs:
+        for entry in read_evidence(tree, job, packages):
+            if job.trial and not isinstance(entry, Sighting):
+                entry = Sighting(entry.place, "deploys for a test or a pull request alone")
+            evidence.append(entry)
+    evidence += configured_evidence(tree)
+    return evidence, unread
+
+
+def _note(unit: Unit, name: str) -> str:
+    place = unit.places[0] if unit.places else Place("", 0, "")
+    where = f"{place.file}:{place.line}" if place.words else place.file
+    return f"{name} ({unit.kind}): {where}{': ' if place.words else ''}{_plain(place.words)}"
+
+
+def _seen_files(
+    tree: TrackedFiles,
+    units: Sequence[Unit],
+    sightings: Sequence[Sighting],
+    templates: Templates,
+    evidence: Sequence[Evidence],
+) -> Iterator[Seen]:
+    """What looks like something that is deployed, and is no part of a draft."""
+    used = {
+        str(build.get("dockerfile"))
+        for unit in units
+        for build in (unit.settings.get("build"), unit.settings.get("image"))
+        if isinstance(build, dict)
+    }
+    used |= {str(unit.settings.get("template")) for unit in units}
+    spoken = " ".join(sighting.what for sighting in sightings)
+    patterns = {pattern for unit in units for pattern in unit.patterns}
+    has_app = any(isinstance(entry, CdkDeploy) for entry in evidence)
+    used_files = {place.file for unit in units for place in unit.places}
+    looks_like = frozenset(templates.paths)
+    count = 0
+    for path in tree.candidates:
+        what = ""
+        if is_dockerfile(path) and path not in used and path not in spoken:
+            what = "an image"
+            if has_app:
+                what = "an image; a stack of the CDK app may build it"
+        elif (
+            path in looks_like
+            and path not in used_files
+            and path not in used
+            and path not in patterns
         ):
-            tree.read(path)
+            what = "a CloudFormation template"
+        elif is_compose(path):
+            what = "containers for this machine"
+        else:
+            what = next((words for pattern, words in _SEEN_FILES if pattern.search(path)), "")
+        if what:
+            count += 1
+            if count > _MOST_SEEN:
+                return
+            yield Seen(path, f"{what}; nothing says that it is deployed")
 
 
-def _gather_evidence(tree: TrackedFiles, project: str) -> Evidence:
-    """All that is deployed: stacks first, since they may take images and front ends with them, then
-    images, then sites.
-    """
-    # The names are shared, so that no two kinds of targets get the same one.
-    names = TargetNames(project)
-    infra = merge_evidence((find_cdk_apps(tree, names), find_templates(tree, names)))
-    images = find_apps(tree, names, infra.stacks, infra.taken)
-    rules = [rule.paths for rule in (*images.rules, *infra.rules)]
-    front = find_sites(tree, names, infra.stacks, infra.taken, rules)
-    return _with_distinct_names(merge_evidence((images, front, infra)))
-
-
-_CALLED = {
-    "stack": ("stack",),
-    "app": ("service", "cluster"),
-    "site": ("bucket",),
-    "function": ("function",),
-}
-"""For each kind the setting that names what it deploys, and where that is."""
-
-
-def _with_distinct_names(evidence: Evidence) -> Evidence:
-    """No two targets with the same name for what they deploy: only a person knows which of them has
-    it.
-    """
-    first: dict[tuple[object, ...], str] = {}
-    targets: list[DraftTarget] = []
-    questions: list[str] = []
-    for target in evidence.targets:
-        keys = _CALLED.get(target.kind, ())
-        identity = (
-            target.kind,
-            *(target.settings.get(key) for key in keys),
-            target.settings.get("container"),
-        )
-        holder = first.setdefault(identity, target.name)
-        if not keys or holder == target.name:
-            targets.append(target)
+def _filters(tree: TrackedFiles) -> Iterator[Seen]:
+    """The path filters of CI, which `rules import` reads."""
+    for path in tree.candidates:
+        if not is_workflow(path):
             continue
-        key = keys[0]
-        name = target.settings[key]
-        new_name = f"{name}-{target.name}"
-        targets.append(replace(target, settings={**target.settings, key: new_name}))
-        questions.append(
-            f"targets.{target.name}.{key}: `{name}` is what {holder} deploys (drafted as"
-            f" `{new_name}`)"
-        )
-    return replace(evidence, targets=tuple(targets), questions=(*evidence.questions, *questions))
+        text = tree.read(path) or ""
+        if not _JOBS.search(text):
+            continue
+        count = import_filters([(path, text)]).count
+        if count:
+            yield Seen(
+                path,
+                f"{count} path filter{'s' * (count > 1)}; `toolkit rules import {path}` drafts"
+                " rules from them",
+            )
 
 
 def _project_name(tree: TrackedFiles) -> str:
@@ -170,57 +223,9 @@ def _project_name(tree: TrackedFiles) -> str:
     return ""
 
 
-def _ci_filters(tree: TrackedFiles) -> tuple[Evidence, list[str]]:
-    """What the path filters of CI say, as evidence that is used where nothing else was found, and
-    how to import them.
-    """
-    workflows: list[tuple[str, str]] = []
-    notes: list[str] = []
-    for path in tree.paths:
-        if not _WORKFLOW.match(path):
-            continue
-        text = tree.read(path) or ""
-        if not _JOBS.search(text):
-            continue
-        workflows.append((path, text))
-        count = import_filters([(path, text)]).count
-        if count:
-            notes.append(
-                f"{path}: {count} path filter{'s' * (count > 1)}; `toolkit rules import {path}`"
-                " drafts rules from them"
-            )
-    draft = import_filters(workflows).draft
-    rules = []
-    for rule in draft.rules:
-        # A rule that only excludes matches everything else; the draft says so.
-        if all(pattern[0] == "!" for pattern in rule.paths):
-            rule = replace(rule, paths=("**", *rule.paths))
-        rules.append(rule)
-    return Evidence(targets=draft.targets, rules=tuple(rules), ignore=draft.ignore), notes
+def _where(place: Place) -> str:
+    return f"{place.file}:{place.line}" if place.words else place.file
 
 
-def _check_folders(tree: TrackedFiles) -> list[str]:
-    """The folders, at most three deep, whose names are those of checks of the live system."""
-    candidates: set[str] = set()
-    for path in tree.paths:
-        segments = path.split("/")
-        candidates.update("/".join(segments[:depth]) for depth in (1, 2, 3))
-    folders: list[str] = []
-    for folder in sorted(candidates):
-        if (
-            basename(folder) in _CHECKS
-            and tree.is_folder(folder)
-            and not any(folder.startswith(f"{outer}/") for outer in folders)
-        ):
-            folders.append(folder)
-    return folders
-
-
-def _unsupported_tools(tree: TrackedFiles) -> Iterator[str]:
-    for pattern, name in _NOT_UNDERSTOOD:
-        paths = [path for path in tree.paths if pattern.search(path)]
-        if paths:
-            more = ""
-            if paths[1:]:
-                more = f" and {len(paths) - 1} more"
-            yield f"{paths[0]}{more}: {name}, found but not understood"
+def _plain(text: str) -> str:
+    return printable(text.replace(UNKNOWN, "…").replace(ROOT, ""))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from posixpath import dirname, normpath
 
-MOST_READ = 2000
+MOST_READ = 30_000
 """The most files that one survey reads; what lies beyond is said, not guessed."""
 
 
@@ -44,6 +44,11 @@ def folder_prefix(folder: str) -> str:
     return f"{folder}/" if folder else ""
 
 
+def is_in(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or lies in it; everything lies in the root."""
+    return not folder or path == folder or path.startswith(f"{folder}/")
+
+
 def clean_path(path: str) -> str:
     """A path without `.` and `..` in it, as far as that is possible; the root is the empty one."""
     clean = normpath(path)
@@ -65,6 +70,7 @@ class TrackedFiles:
         for path in self.paths:
             self._add_folders(dirname(path))
         self._read, self._texts = read, dict[str, str | None]()
+        self._by_folder: dict[str, list[str]] | None = None
 
     def __contains__(self, path: object) -> bool:
         return path in self._files
@@ -85,6 +91,14 @@ class TrackedFiles:
         while index < len(self.paths) and self.paths[index].startswith(start):
             yield self.paths[index]
             index += 1
+
+    def files_in(self, folder: str) -> Iterator[str]:
+        """The tracked files that stand in a folder itself."""
+        if self._by_folder is None:
+            self._by_folder = {}
+            for path in self.paths:
+                self._by_folder.setdefault(dirname(path), []).append(path)
+        yield from self._by_folder.get(folder, ())
 
     def nearest(self, path: str) -> str:
         """The path itself if it is tracked or a folder of tracked files, else the nearest such

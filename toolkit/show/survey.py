@@ -9,6 +9,9 @@ from toolkit.model import Rules
 from toolkit.show.advice import advice_lines
 from toolkit.show.text import line, quote
 
+MOST_SEEN = 20
+"""The most things that were seen and not drafted that are listed; --json has all."""
+
 
 class CoverageRow(Protocol):
     """How many tracked files are matched, ignored or neither, and the folders with most of the
@@ -25,29 +28,54 @@ class CoverageRow(Protocol):
     def folders(self) -> tuple[tuple[str, int], ...]: ...
 
 
-def text(
-    parts: Sequence[str],
-    questions: Sequence[str],
-    covered: CoverageRow,
-    rules: Rules,
-    written: str | None,
-) -> str:
-    """What was found, how much of it the draft covers, what to fill in, and what to do next."""
-    return "\n".join(_lines(parts, questions, covered, rules, written))
+MOST_QUESTIONS = 10
+"""The most questions that are asked at once."""
+
+
+class SeenRow(Protocol):
+    """Something that nothing drafted stands for: where it is, and what it is."""
+
+    @property
+    def where(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+
+
+class DraftRows(Protocol):
+    """A line for each target with its evidence, what was seen besides, and the questions."""
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def seen(self) -> Sequence[SeenRow]: ...
+    @property
+    def questions(self) -> tuple[str, ...]: ...
+
+
+def text(drafted: DraftRows, covered: CoverageRow, rules: Rules, written: str | None) -> str:
+    """What is drafted and why, what is not, how much of it the draft covers, what to fill in, and
+    what to do next.
+    """
+    return "\n".join(_lines(drafted, covered, rules, written))
 
 
 def _lines(
-    parts: Sequence[str],
-    questions: Sequence[str],
-    covered: CoverageRow,
-    rules: Rules,
-    written: str | None,
+    drafted: DraftRows, covered: CoverageRow, rules: Rules, written: str | None
 ) -> Iterator[str]:
+    parts, seen, questions = drafted.notes, drafted.seen, drafted.questions
     if parts:
-        yield "Found:"
+        yield "Deployed from here:"
     else:
-        yield "Found nothing that toolkit can deploy; the draft has no targets yet."
+        yield (
+            "Nothing here says that anything is deployed: no CI step, script or configuration that"
+            " toolkit knows. The draft has no targets yet."
+        )
     yield from (f"  {line(part)}" for part in parts)
+    if seen:
+        yield "Seen, but not drafted:"
+        yield from (f"  {line(row.where)}: {line(row.what)}" for row in seen[:MOST_SEEN])
+    if len(seen) > MOST_SEEN:
+        yield f"  and {len(seen) - MOST_SEEN} more"
     if written:
         yield (
             f"Wrote {quote(written)}: {count(len(rules.targets), 'target')},"
@@ -62,7 +90,9 @@ def _lines(
     yield from (f"  {number:>6,}  {quote(folder)}" for folder, number in covered.folders)
     if questions:
         yield "To fill in:"
-        yield from (f"  {line(question)}" for question in questions)
+        yield from (f"  {line(question)}" for question in questions[:MOST_QUESTIONS])
+    if len(questions) > MOST_QUESTIONS:
+        yield f"  and {len(questions) - MOST_QUESTIONS} more"
     if written:
         check, diff = NextCommand("rules check"), NextCommand("diff")
         yield from advice_lines(("read it, then run", check, "and", diff), before="Next: ")
@@ -73,12 +103,7 @@ def _lines(
 
 
 def document(
-    parts: Sequence[str],
-    questions: Sequence[str],
-    covered: CoverageRow,
-    rules: Rules,
-    text: str,
-    written: str | None,
+    drafted: DraftRows, covered: CoverageRow, rules: Rules, text: str, written: str | None
 ) -> dict[str, Any]:
     """The same for programs."""
     return {
@@ -89,8 +114,9 @@ def document(
         "written": written,
         "rules": text,
         "targets": list(rules.targets),
-        "found": list(parts),
-        "questions": list(questions),
+        "found": list(drafted.notes),
+        "seen": [{"where": row.where, "what": row.what} for row in drafted.seen],
+        "questions": list(drafted.questions),
         "coverage": {
             "matched": covered.matched,
             "ignored": covered.ignored,

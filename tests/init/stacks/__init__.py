@@ -1,1 +1,0 @@
-"""Which stacks there are."""

@@ -1,1 +1,0 @@
-"""CDK apps and templates: which stacks there are, and which code they deploy."""
