@@ -49,7 +49,7 @@ class DraftedRepository:
 
     @property
     def questions(self) -> str:
-        return "\n".join(self.survey.questions)
+        return "\n".join(question.text for question in self.survey.questions)
 
     def setting(self, target: str, key: str) -> Any:
         """What the draft says of one target."""

@@ -58,6 +58,10 @@ COMMANDS: dict[
             "Where to write the draft; the default is `rules.toml` at the repository's root, - is "
             'the screen.'),
            (('--force',), None, False, 'Replace an existing file.'),
+           (('--yes',),
+            None,
+            False,
+            'Ask nothing: what is not known is left to be filled in, and nothing is ignored.'),
            (('--json',), None, False, 'Print one JSON object instead of text.'),
            (('--debug',), None, False, 'Write each git call, AWS call and decision to stderr.'),
            (('-h', '--help'), None, False, 'Show this message and exit.')],

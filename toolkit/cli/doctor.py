@@ -60,7 +60,7 @@ def doctor(ctx: click.Context, /, **values: Any) -> int:
     if git is not None:
         loaded = flow.load_rules(folder, project.rules, git)
         options.known_environment(ctx, loaded)
-        images, rules_file = _images(loaded, git), loaded.file
+        images, rules_file = image_rows(loaded, git), loaded.file
         leaves = [target for target in loaded.targets.values() if not target.members]
         uses_aws = AWS in {targets.kind(target.kind).provider for target in leaves}
     rows = [
@@ -147,7 +147,7 @@ def _builder() -> show.ProgramRow:
     return show.ProgramRow("builder", engine.name)
 
 
-def _images(rules: Rules, git: Git) -> show.DockerfileRows:
+def image_rows(rules: Rules, git: Git) -> show.DockerfileRows:
     """Each Dockerfile with the targets that are built from it, and the sources, tracked or new,
     that their rules forget.
     """

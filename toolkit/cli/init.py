@@ -1,16 +1,23 @@
 """`toolkit init`: look at the repository and draft rules.toml."""
 
 import os
+from collections.abc import Sequence
 
 import click
+from msgspec.structs import replace
 
 from toolkit import flow
 from toolkit.advice import ShellCommand
 from toolkit.cli import debugging, options, output
-from toolkit.errors import FileIsThere, UsageError
-from toolkit.init.coverage import measure_coverage
+from toolkit.cli.draft_proof import prove
+from toolkit.errors import FileIsThere, RulesError, UsageError
+from toolkit.formats.words import count
+from toolkit.init.coverage import PathCoverage, measure_coverage
 from toolkit.init.draft import draft_to_toml
-from toolkit.init.repository_draft import draft_repository
+from toolkit.init.draft_builder import Question, answered
+from toolkit.init.patterns import everything_in, literal
+from toolkit.init.repository_draft import RepositoryDraft, draft_repository
+from toolkit.model import Rules
 from toolkit.ports import disk, files
 from toolkit.ports.git import Git
 from toolkit.show import survey as show
@@ -30,17 +37,24 @@ MOST_BYTES = 1024 * 1024
     ),
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Ask nothing: what is not known is left to be filled in, and nothing is ignored.",
+)
 @options.as_json
 @debugging.debug_option
 @click.pass_context
 def init(
-    ctx: click.Context, folder: str | None, out: str | None, force: bool, as_json: bool
+    ctx: click.Context, folder: str | None, out: str | None, force: bool, yes: bool, as_json: bool
 ) -> int:
     """Look at the repository and draft rules.toml.
 
     It drafts what something proves to be deployed: a step of CI, a script, a Makefile, a
-    package.json, cdk.json, samconfig.toml and the like. It lists what else it saw. It runs
-    nothing, and replaces an existing file only with --force.
+    package.json, cdk.json, samconfig.toml and the like. It lists what else it saw. On a terminal
+    it asks at most ten questions. Then it runs `rules check`, `doctor` and a replay of 50 commits
+    on its draft. It runs no program of the repository, and replaces an existing file only with
+    --force.
     """
     git = Git.open(options.enter(ctx, folder))
     path = out or os.path.join(git.root, "rules.toml")
@@ -54,18 +68,59 @@ def init(
         lambda name: files.text_inside(git.root, name, MOST_BYTES),
         os.path.basename(git.root),
     )
+    if output.interactive() and not (yes or as_json or path == "-"):
+        result = _ask(result, paths)
     text = draft_to_toml(result.draft)
     rules = flow.read_rules(text.encode(), "the draft", draft=True)
+    proof = prove(text, rules, paths, git)
     if path != "-":
         disk.write(path, text.encode(), replace=force, mode=0o666)
-    covered = measure_coverage([rule.paths for rule in rules.rules], paths, rules.ignore)
+    covered = _coverage(rules, paths)
     written = None if path == "-" else flow.display_path(path)
     if as_json:
-        return output.document(show.document(result, covered, rules, text, written))
-    remarks = show.text(result, covered, rules, written)
+        return output.document(show.document(result, covered, rules, proof, text, written))
+    remarks = show.text(result, covered, rules, proof, written)
     if written is None:  # the draft itself is the answer, so the remarks must not be part of it
         output.say(text.rstrip("\n"))
         output.note(remarks)
     else:
         output.say(remarks)
     return 0
+
+
+def _coverage(rules: Rules, paths: Sequence[str]) -> PathCoverage:
+    return measure_coverage([rule.paths for rule in rules.rules], paths, rules.ignore)
+
+
+def _ask(drafted: RepositoryDraft, paths: Sequence[str]) -> RepositoryDraft:
+    """Ask what only a person knows: names first, then whether folders that no rule matches are for
+    people alone. What is not answered stays to be filled in.
+    """
+    from toolkit.cli import prompt  # what it loads takes its time
+
+    draft = drafted.draft
+    unanswered: list[Question] = []
+    left = show.MOST_QUESTIONS
+    for question in drafted.questions:
+        answer = ""
+        if left and question.environment:
+            left -= 1
+            answer = prompt.text(f"{question.text}? (Enter: later)")
+        changed = answered(draft, question, answer)
+        text = draft_to_toml(changed)
+        try:
+            flow.read_rules(text.encode(), "the draft", draft=True)
+        except RulesError as error:
+            output.note(f"that is not possible: {error.problems[0]}")
+            changed = draft
+        if changed is draft:
+            unanswered.append(question)
+        draft = changed
+    if draft.targets:
+        rules = flow.read_rules(draft_to_toml(draft).encode(), "the draft", draft=True)
+        for folder, number in _coverage(rules, paths).folders[:left]:
+            pattern = everything_in(folder.rstrip("/")) if folder.endswith("/") else literal(folder)
+            words = f"{count(number, 'file')} in {folder}: does anything that is deployed use them?"
+            if not prompt.confirm(words, True):
+                draft = answered(draft, Question(words, ignore=pattern), "no")
+    return replace(drafted, draft=draft, questions=tuple(unanswered))

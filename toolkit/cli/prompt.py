@@ -157,6 +157,11 @@ def typed(question: str, word: str) -> bool:
     return str(_answer(questionary.text(_wrapped(question)))).strip() == word
 
 
+def text(question: str) -> str:
+    """What the person types, perhaps nothing. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
+    return str(_answer(questionary.text(_wrapped(question)))).strip()
+
+
 def _wrapped(question: str) -> str:
     """A question in lines that end between words, with room for the answer behind the last one."""
     return "\n".join(wrapped(line(question), shutil.get_terminal_size().columns - ANSWER))

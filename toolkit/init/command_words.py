@@ -158,6 +158,18 @@ def _leading_options(words: list[str]) -> tuple[int, list[tuple[str, str]]]:
     return index, options
 
 
+_TAKES_SEVERAL = {
+    "--capabilities",
+    "--parameter-overrides",
+    "--parameters",
+    "--tags",
+    "--paths",
+    "--exclude",
+    "-x",
+    "--notification-arns",
+}
+
+
 class Options:
     """Options with their values, and the words that are none."""
 
@@ -184,7 +196,7 @@ class Options:
                 while index < len(words) and not words[index].startswith("-"):
                     listed.append(words[index])
                     index += 1
-                    if not key.startswith("--"):
+                    if key not in _TAKES_SEVERAL:
                         break
 
     def first(self, *names: str) -> str:

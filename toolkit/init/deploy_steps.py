@@ -254,9 +254,10 @@ class _JobReader:
         """A command that makes files, unless it only installs or checks."""
         subcommands = _BUILDS.get(program.name, ("",))
         first = program.words[0] if program.words else ""
-        if first in _NO_BUILD or (first and "" not in subcommands and first not in subcommands):
-            return
-        if program.name in ("pip", "pip3") and not {"-t", "--target"} & set(program.words):
+        if program.name in ("pip", "pip3"):
+            if not {"-t", "--target"} & set(program.words):
+                return
+        elif first in _NO_BUILD or (first and "" not in subcommands and first not in subcommands):
             return
         if UNKNOWN not in "".join(command.words) and self._folder is not None:
             self._builds.append(BuildStep(self._folder, command.words))
@@ -552,7 +553,8 @@ class _JobReader:
             elif template is not None and output:
                 self._templates[self._path(output, new=True) or ""] = template
         elif options.plain[0] == "deploy":
-            path = self._path(named, new=True) if named else None
+            built = joined(self._folder, ".aws-sam/build/template.yaml")
+            path = self._path(named, new=True) if named else built
             template = self._templates.get(path or "") or self._sam_template(named)
             if template is None and path is not None and ".aws-sam" in path:
                 template = self._sam_template("")

@@ -60,11 +60,23 @@ _FOR_PEOPLE = (
 """Files of the root that no build reads, and no program."""
 
 
+class Question(Struct, frozen=True):
+    """What only a person knows. The answer is the value of a `variable` of an `environment`, its
+    `account` or `regions`, or (`ignore`) whether a pattern is for files that nothing deployed uses.
+    """
+
+    text: str
+    environment: str = ""
+    variable: str = ""
+    setting: str = ""
+    ignore: str = ""
+
+
 class BuiltDraft(Struct, frozen=True):
     """The draft, and what only a person can fill in, the most important first."""
 
     draft: Draft
-    questions: tuple[str, ...]
+    questions: tuple[Question, ...]
 
 
 def build_draft(
@@ -108,8 +120,29 @@ def build_draft(
         ),
         targets[-1].name if targets else "warn",
     )
-    own = [question for unit in named for question in unit.questions]
-    return BuiltDraft(draft, tuple(dict.fromkeys((*own, *questions))))
+    told = {question.text for question in questions}
+    own = [Question(text) for unit in named for text in unit.questions if text not in told]
+    # What can be answered in a word comes first: without it a target cannot be deployed.
+    return BuiltDraft(draft, tuple(dict.fromkeys((*questions, *own))))
+
+
+def answered(draft: Draft, question: Question, answer: str) -> Draft:
+    """The draft with a person's answer in it; an empty answer changes nothing."""
+    if not answer:
+        return draft
+    if question.ignore:
+        return replace(draft, ignore=(*draft.ignore, question.ignore))
+    environments = {name: dict(settings) for name, settings in draft.environments.items()}
+    settings = environments[question.environment]
+    if question.variable:
+        variables = settings.get("vars")
+        known = dict(variables) if isinstance(variables, Mapping) else {}
+        settings["vars"] = {**known, question.variable: answer}
+    elif question.setting == "regions":
+        settings["regions"] = answer.replace(",", " ").split()
+    else:
+        settings[question.setting] = answer
+    return replace(draft, environments=environments)
 
 
 def _target(unit: Unit) -> DraftTarget:
@@ -214,7 +247,7 @@ def _ignored(tree: TrackedFiles, rules: Sequence[DraftRule]) -> tuple[str, ...]:
 
 def _environments(
     units: Sequence[Unit], targets: Sequence[DraftTarget], places: Sequence[Place]
-) -> tuple[dict[str, dict[str, object]], list[str]]:
+) -> tuple[dict[str, dict[str, object]], list[Question]]:
     """Each environment with what the evidence says of it, and questions for the rest."""
     if not targets:
         return {}, []
@@ -235,19 +268,20 @@ def _environments(
                 variable: stage if variable == "stage" else "" for variable in variables
             }
         environments[slug(stage) or "dev"] = settings
-    questions = []
+    questions: list[Question] = []
     first = next(iter(environments))
-    asked = {name for unit in units for name in _asked(unit)}
+    asked = {name: text for unit in units for name, text in _asked(unit)}
     for variable in variables:
-        if variable != "stage" and variable not in asked:
-            questions.append(
+        if variable != "stage":
+            text = asked.get(variable) or (
                 f"environments.{first}.vars.{variable}: what {_users(variable, targets)} there"
             )
+            questions.append(Question(text, first, variable))
     missing = [key for key in ("account", "regions") if key not in environments[first]]
-    if missing and {unit.kind for unit in units} & _NAMED_BY.keys():
-        questions.append(
-            f"environments.{first}: its AWS {' and '.join(missing)}, and the profile to use"
-        )
+    if {unit.kind for unit in units} & _NAMED_BY.keys():
+        for key in missing:
+            what = "the number of its AWS account" if key == "account" else "its AWS regions"
+            questions.append(Question(f"environments.{first}.{key}: {what}", first, "", key))
     return environments, questions
 
 
@@ -271,11 +305,12 @@ def _of_environment(stage: str, places: Sequence[Place], several: bool) -> dict[
     return settings
 
 
-def _asked(unit: Unit) -> Iterator[str]:
-    """The variables of a unit that a question of its own is about."""
+def _asked(unit: Unit) -> Iterator[tuple[str, str]]:
+    """The variables of a unit that a question of its own is about, each with that question."""
     for question in unit.questions:
         key = question.partition(":")[0].rpartition(".")[2]
-        yield from _variables(unit.settings.get(key))
+        for variable in _variables(unit.settings.get(key)):
+            yield variable, question
 
 
 def _users(variable: str, targets: Iterable[DraftTarget]) -> str:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from posixpath import basename, dirname
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.formats import toml
 from toolkit.formats.documents import as_mapping
 from toolkit.init.configs import configured_evidence
 from toolkit.init.deploy_steps import read_evidence
 from toolkit.init.draft import Draft
-from toolkit.init.draft_builder import build_draft
+from toolkit.init.draft_builder import Question, build_draft
 from toolkit.init.evidence import UNKNOWN, CdkDeploy, Evidence, Place, Sighting
 from toolkit.init.filters.workflows import import_filters
 from toolkit.init.images.contexts import is_compose, is_dockerfile
@@ -68,7 +69,7 @@ class RepositoryDraft(Struct, frozen=True):
     draft: Draft
     notes: tuple[str, ...] = ()
     seen: tuple[Seen, ...] = ()
-    questions: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
 
 
 def draft_repository(
@@ -112,7 +113,7 @@ def draft_repository(
         built.draft,
         tuple(map(printable, notes)),
         tuple(Seen(_plain(entry.where), _plain(entry.what)) for entry in dict.fromkeys(seen)),
-        tuple(map(printable, built.questions)),
+        tuple(replace(question, text=_plain(question.text)) for question in built.questions),
     )
 
 
