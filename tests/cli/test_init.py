@@ -236,3 +236,40 @@ def test_doctor_tells_what_is_ignored_and_goes_into_an_image(
         1,
         True,
     )
+
+
+SYNTH = """
+import json, os, pathlib
+out = pathlib.Path(os.environ["CDK_OUTDIR"])
+out.mkdir(parents=True, exist_ok=True)
+stacks = {}
+for name in ("Net", "Orders-live"):
+    (out / f"{name}.template.json").write_text('{"Resources": {}}')
+    stacks[name] = {
+        "type": "aws:cloudformation:stack",
+        "environment": "aws://111111111111/eu-west-1",
+        "properties": {"templateFile": f"{name}.template.json"},
+    }
+(out / "manifest.json").write_text(json.dumps({"version": "36.0.0", "artifacts": stacks}))
+open("ran", "w").close()
+"""
+
+
+def test_stacks_are_those_of_the_assembly_only_where_synth_is_asked_for(
+    tmp_path: Path, toolkit: Toolkit
+) -> None:
+    files = {
+        "cdk/cdk.json": '{"app": "python3 app.py"}',
+        "cdk/app.py": SYNTH,
+        "broken/cdk.json": '{"app": "python3 missing.py"}',
+    }
+    repo = Repo.make(tmp_path / "repo", files, rules=None)
+    plain = toolkit(repo.path, "init", "--json").json
+    assert not (repo.path / "cdk" / "ran").exists()
+    assert plain["targets"] == ["broken", "cdk", "everything"]
+    document = toolkit(repo.path, "init", "--json", "--synth", "--force").json
+    assert sorted(document["targets"]) == ["broken", "everything", "net", "orders-live"]
+    assert 'deploy = ["net", "orders-live"]' in document["rules"]
+    assert 'account = "111111111111"' in document["rules"]
+    (seen,) = [row for row in document["seen"] if row["where"] == "broken/cdk.json:1"]
+    assert "could not be synthesized" in seen["what"]

@@ -58,6 +58,7 @@ COMMANDS: dict[
             "Where to write the draft; the default is `rules.toml` at the repository's root, - is "
             'the screen.'),
            (('--force',), None, False, 'Replace an existing file.'),
+           (('--synth',), None, False, 'Synthesize the CDK apps to see their stacks'),
            (('--yes',),
             None,
             False,

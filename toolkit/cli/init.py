@@ -15,8 +15,9 @@ from toolkit.formats.words import count
 from toolkit.init.coverage import PathCoverage, measure_coverage
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.draft_builder import Question, answered
+from toolkit.init.evidence import Evidence
 from toolkit.init.patterns import everything_in, literal
-from toolkit.init.repository_draft import RepositoryDraft, draft_repository
+from toolkit.init.repository_draft import RepositoryDraft, cdk_folders, draft_repository
 from toolkit.model import Rules
 from toolkit.ports import disk, files
 from toolkit.ports.git import Git
@@ -38,6 +39,11 @@ MOST_BYTES = 1024 * 1024
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option(
+    "--synth",
+    is_flag=True,
+    help="Synthesize the CDK apps to see their stacks. This runs programs of the repository.",
+)
+@click.option(
     "--yes",
     is_flag=True,
     help="Ask nothing: what is not known is left to be filled in, and nothing is ignored.",
@@ -46,35 +52,37 @@ MOST_BYTES = 1024 * 1024
 @debugging.debug_option
 @click.pass_context
 def init(
-    ctx: click.Context, folder: str | None, out: str | None, force: bool, yes: bool, as_json: bool
+    ctx: click.Context, /, folder: str | None, out: str | None, as_json: bool, **flags: bool
 ) -> int:
     """Look at the repository and draft rules.toml.
 
     It drafts what something proves to be deployed: a step of CI, a script, a Makefile, a
     package.json, cdk.json, samconfig.toml and the like. It lists what else it saw. On a terminal
     it asks at most ten questions. Then it runs `rules check`, `doctor` and a replay of 50 commits
-    on its draft. It runs no program of the repository, and replaces an existing file only with
-    --force.
+    on its draft. It runs no program of the repository without --synth, and replaces an existing
+    file only with --force.
     """
     git = Git.open(options.enter(ctx, folder))
     path = out or os.path.join(git.root, "rules.toml")
-    if path != "-" and not force and os.path.lexists(path):
+    if path != "-" and not flags["force"] and os.path.lexists(path):
         raise FileIsThere(path=flow.display_path(path))
     paths = [name for name in git.files() if name != "rules.toml"]
     if not paths:
         raise UsageError("git tracks no file here", ("add some first:", ShellCommand("git add .")))
+    asks = output.interactive() and not (flags["yes"] or as_json or path == "-")
     result = draft_repository(
         paths,
         lambda name: files.text_inside(git.root, name, MOST_BYTES),
         os.path.basename(git.root),
+        _synthesized(paths, git, flags["synth"]) if flags["synth"] or asks else (),
     )
-    if output.interactive() and not (yes or as_json or path == "-"):
+    if asks:
         result = _ask(result, paths)
     text = draft_to_toml(result.draft)
     rules = flow.read_rules(text.encode(), "the draft", draft=True)
     proof = prove(text, rules, paths, git)
     if path != "-":
-        disk.write(path, text.encode(), replace=force, mode=0o666)
+        disk.write(path, text.encode(), replace=flags["force"], mode=0o666)
     covered = _coverage(rules, paths)
     written = None if path == "-" else flow.display_path(path)
     if as_json:
@@ -86,6 +94,21 @@ def init(
     else:
         output.say(remarks)
     return 0
+
+
+def _synthesized(paths: Sequence[str], git: Git, is_asked_for: bool) -> Sequence[Evidence]:
+    """The stacks of the CDK apps, if that was asked for or a person says so now."""
+    from toolkit.cli.draft_synth import assembly_evidence
+
+    folders = cdk_folders(paths)
+    if folders and not is_asked_for:
+        from toolkit.cli import prompt
+
+        listed = ", ".join(folder or "." for folder in folders[:5])
+        words = f"Run the CDK app in {listed}, to see its stacks? That runs the repository's code."
+        if not prompt.confirm(words, False):
+            return ()
+    return list(assembly_evidence(folders, git))
 
 
 def _coverage(rules: Rules, paths: Sequence[str]) -> PathCoverage:

@@ -107,6 +107,7 @@ def build_draft(
         # What nobody deploys stays out of a rule for everything, so that `doctor` knows it.
         if "**" in rule.paths:
             rules[index] = replace(rule, paths=(*rule.paths, *excluded))
+    rules = _merged(rules)
     environments, questions = _environments(named, targets, places)
     draft = Draft(
         project,
@@ -143,6 +144,19 @@ def answered(draft: Draft, question: Question, answer: str) -> Draft:
     else:
         settings[question.setting] = answer
     return replace(draft, environments=environments)
+
+
+def _merged(rules: Sequence[DraftRule]) -> list[DraftRule]:
+    """The rules, those with the same paths as one."""
+    by_paths: dict[tuple[str, ...], list[DraftRule]] = {}
+    for rule in rules:
+        by_paths.setdefault(rule.paths, []).append(rule)
+    merged = []
+    for alike in by_paths.values():
+        deploy = tuple(name for rule in alike for name in rule.deploy)
+        name = alike[0].name if len(alike) == 1 else f"{alike[0].name} and {len(alike) - 1} more"
+        merged.append(replace(alike[0], name=name, deploy=deploy))
+    return merged
 
 
 def _target(unit: Unit) -> DraftTarget:

@@ -52,6 +52,14 @@ class CdkDeploy(Struct, frozen=True):
     app: str = ""
 
 
+class AssemblyStack(Struct, frozen=True):
+    """A stack that a CDK app was seen to synthesize. Its account and region stand in its place."""
+
+    place: Place
+    folder: str
+    stack: str
+
+
 class ServiceDeploy(Struct, frozen=True):
     """An ECS service gets a new task definition. `images` are repositories that are known to be
     used by it, `container` the container that gets the image.
@@ -125,6 +133,7 @@ class Sighting(Struct, frozen=True):
 Evidence = (
     StackDeploy
     | CdkDeploy
+    | AssemblyStack
     | ServiceDeploy
     | ImagePush
     | FunctionDeploy

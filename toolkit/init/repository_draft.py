@@ -117,6 +117,15 @@ def draft_repository(
     )
 
 
+def cdk_folders(paths: Sequence[str]) -> list[str]:
+    """The folders of CDK apps, without those in tests and examples."""
+    folders = []
+    for path in filter(is_ours, paths):
+        if basename(path) == "cdk.json" and not _SECOND & set(path.split("/")[:-1]):
+            folders.append(dirname(path))
+    return folders
+
+
 def gather_evidence(tree: TrackedFiles) -> tuple[list[Evidence], list[str]]:
     """All evidence of the repository's own files, and the files that could not be read."""
     packages: dict[str, str] = {}

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from toolkit.init.evidence import (
     UNKNOWN,
+    AssemblyStack,
     CdkDeploy,
     CommandDeploy,
     Evidence,
@@ -409,8 +410,15 @@ class _Joiner:
         by_folder: dict[str, list[CdkDeploy]] = {}
         for entry in self._of(CdkDeploy):
             by_folder.setdefault(entry.folder, []).append(entry)
+        synthesized: dict[str, list[AssemblyStack]] = {}
+        for stack in self._of(AssemblyStack):
+            synthesized.setdefault(stack.folder, []).append(stack)
         for folder, entries in by_folder.items():
-            yield _cdk_unit(self._tree, folder, entries)
+            stacks = synthesized.get(folder, [])
+            if len({(stack.place.account, stack.place.region) for stack in stacks}) == 1:
+                yield from _assembly_units(folder, entries, stacks)
+            else:
+                yield _cdk_unit(self._tree, folder, entries)
 
     # --- Other tools
 
@@ -583,6 +591,30 @@ def _cdk_unit(tree: TrackedFiles, folder: str, entries: Sequence[CdkDeploy]) -> 
         composes=True,
         takes_images=True,
     )
+
+
+def _assembly_units(
+    folder: str, entries: Sequence[CdkDeploy], stacks: Sequence[AssemblyStack]
+) -> Iterator[Unit]:
+    """The stacks of an app that was synthesized. All of its source belongs to each of them: what
+    only one of them uses, a source does not say.
+    """
+    said = [entry for entry in entries if entry.place.words]
+    context = _same_context(said)
+    for stack in stacks:
+        settings: dict[str, object] = {"stack": stack.stack, "cdk": folder or "."}
+        if context:
+            settings["context"] = context
+        yield Unit(
+            "stack",
+            slug(stack.stack) or "stack",
+            settings,
+            (stack.place, *sorted({entry.place for entry in said}, key=_trust)),
+            (everything_in(folder),) if folder else ("**",),
+            (folder,) if folder else (),
+            composes=True,
+            takes_images=True,
+        )
 
 
 def _same_context(entries: Sequence[CdkDeploy]) -> dict[str, str]:
