@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from toolkit.operations import Usage
+if TYPE_CHECKING:  # a `diff` starts programs, and needs none of the nouns of a run
+    from toolkit.operations import Usage
 
 _UNIT = 1 if sys.platform == "darwin" else 1024
 """Of `ru_maxrss`, in bytes."""
@@ -65,8 +67,10 @@ class Meter:
         """The bytes that were sent, None where nothing but what cannot be measured has sent any."""
         return None if self._sends_unseen and not self._sent_bytes else self._sent_bytes
 
-    def usage(self) -> Usage:
+    def usage(self) -> "Usage":
         """All of it; a thread that still works is not in it."""
+        from toolkit.operations import Usage
+
         with self._lock:
             cpu_s = None if self._cpu_s is None else round(self._cpu_s, 3)
             return Usage(cpu_s, self._memory_bytes, self.sent_bytes, tuple(self._unmeasured))
@@ -83,14 +87,14 @@ def current() -> Meter | None:
 
 
 @contextmanager
-def measured() -> Iterator[Callable[[], Usage]]:
+def measured() -> Iterator[Callable[[], "Usage"]]:
     """What is done inside is one piece of work, also by threads and programs that begin there.
     Yields the question what it has taken so far, for this thread alone.
     """
     meter = Meter()
     counted_s = time.thread_time()
 
-    def usage() -> Usage:
+    def usage() -> "Usage":
         nonlocal counted_s
         now_s = time.thread_time()
         meter.add_time(now_s - counted_s)
@@ -135,10 +139,12 @@ def own_peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
 
 
-def of_process() -> Usage:
+def of_process() -> "Usage":
     """What this process has taken since its start, with all programs that have ended: their
     processor time, the peak of the largest of them all, and the bytes that it has sent.
     """
+    from toolkit.operations import Usage
+
     own = resource.getrusage(resource.RUSAGE_SELF)
     programs = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = own.ru_utime + own.ru_stime + programs.ru_utime + programs.ru_stime
