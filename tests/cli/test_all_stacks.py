@@ -325,6 +325,14 @@ def test_each_stacks_outputs_are_shown_with_its_name(shop: Shop) -> None:
     assert one.code == 0
 
 
+def test_drift_and_what_is_live_are_asked_of_every_stack(shop: Shop) -> None:
+    nothing = shop("diff", "live", "--drift", "--json")
+    assert [step["target"] for step in nothing.json["plan"]["steps"]] == ["infra"]
+    shop.deploy()
+    assert shop.due("live", "--drift") == []
+    assert shop("diff", "live", "--templates").code == 0
+
+
 def test_events_of_all_stacks_are_tailed(shop: Shop) -> None:
     shop.deploy()
     tailed = shop("tail", "infra", "--no-follow")

@@ -516,6 +516,7 @@ def _with_drift(points: Points, reading: _Reading) -> Points:
         )
     if not jobs:
         return points
+    jobs = list(with_recorded(jobs, reading.rules, reading.ports))
     from concurrent.futures import ThreadPoolExecutor
 
     until = reading.ports.clock.elapsed() + DRIFT_S

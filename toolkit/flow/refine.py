@@ -16,6 +16,7 @@ from toolkit import targets
 from toolkit.advice import Advice
 from toolkit.errors import ToolkitError
 from toolkit.flow.compare import DiffRequest
+from toolkit.flow.parts import has_parts
 from toolkit.flow.refined_plan import with_refinements
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.flow.stores import existing_store, store_for
@@ -180,6 +181,9 @@ def _against_live(
     """
     if question.deployed is None or question.deployed.unknown:
         return question
+    if has_parts(question.job):
+        why = "of several parts, what is live is compared with the record as a whole only"
+        return replace(question, deployed=Synthesis(unknown=why))
     kind = targets.kind(question.job.kind)
     try:
         body = ledger.body(newest.body) or ""

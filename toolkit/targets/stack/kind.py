@@ -241,6 +241,10 @@ class StackKind(base.Kind):
 
     def drift(self, job: "Job", ports: "Ports", until: float) -> "Drift | None":
         """As CloudFormation finds it, by a look at each resource."""
+        if self.has_parts(job.settings):
+            from toolkit.targets.stack import several
+
+            return several.drift_of_all(job, ports, until)
         from toolkit.targets.stack import drift
 
         return drift.detect(job, ports, until)

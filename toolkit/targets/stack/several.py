@@ -17,6 +17,7 @@ from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import CloudError, FileProblem, ProgramFailed, Refused, StateDamaged
 from toolkit.operations import (
     DeployedState,
+    Drift,
     Finding,
     HealthStatus,
     Job,
@@ -35,7 +36,16 @@ from toolkit.ports.aws.client import Aws, same_account
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, findings
 from toolkit.targets.base import Report, Tell
-from toolkit.targets.stack import deployed, events, health, kept_stacks, observe, patterns, sources
+from toolkit.targets.stack import (
+    deployed,
+    drift,
+    events,
+    health,
+    kept_stacks,
+    observe,
+    patterns,
+    sources,
+)
 from toolkit.targets.stack.live_events import StackLogs
 from toolkit.targets.stack.settings import StackSettings
 from toolkit.targets.stack.stack_status import Stack
@@ -446,6 +456,28 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
         record.run,
         detail=record.detail,
         settings=record.settings,
+    )
+
+
+def drift_of_all(job: Job, ports: Ports, until: float) -> Drift:
+    """See targets/base.py: that of each recorded stack, with its name."""
+    recorded = recorded_stacks(job)
+    if recorded is None:
+        return Drift(unknown=_unrecorded(job))
+
+    def look(name: str) -> Drift | None:
+        return drift.detect(replace(job, settings=part_settings(job.settings, name)), ports, until)
+
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        answers = dict(zip(recorded.runs, pool.map(look, recorded.runs), strict=True))
+    seen = {name: answer for name, answer in answers.items() if answer is not None}
+    next_ = next((answer.next for answer in seen.values() if answer.next), "")
+    return Drift(
+        tuple(f"{name}: {each}" for name, answer in seen.items() for each in answer.differences),
+        "; ".join(f"{name}: {answer.unknown}" for name, answer in seen.items() if answer.unknown),
+        sum(answer.ignored for answer in seen.values()),
+        tuple(f"{name}: {note}" for name, answer in seen.items() for note in answer.notes),
+        next_,
     )
 
 
