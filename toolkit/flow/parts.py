@@ -3,10 +3,10 @@ them, and what no target covers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -18,10 +18,12 @@ from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.model import Rules
 from toolkit.operations import Job, JobAction, Preview, RecordedDeploy, Uncovered
 from toolkit.ports.background import BackgroundTask, Timeout
-from toolkit.ports.cdk import SilentLog, SynthLog
 from toolkit.ports.ports import Ports
 from toolkit.run import jobs as run_jobs
 from toolkit.targets.base import Kind
+
+if TYPE_CHECKING:  # `diff` asks for records, and synthesizes nothing
+    from toolkit.ports.cdk import SynthLog
 
 RECORD_S = 20.0
 """How long a record may take to be read, in seconds."""
@@ -48,6 +50,8 @@ def with_parts(jobs: Sequence[Job], ports: Ports) -> tuple[Job, ...]:
         except ToolkitError as problem:
             problem.aws_options = cli_options(job.location)
             raise
+
+    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(min(len(several), MOST_AT_ONCE)) as pool:
         names = dict(zip((job.step for job in several), pool.map(ask, several), strict=True))
@@ -91,7 +95,7 @@ def with_recorded(
 
 
 def uncovered(
-    jobs: Sequence[Job], rules: Rules, ports: Ports, log: SynthLog
+    jobs: Sequence[Job], rules: Rules, ports: Ports, log: "SynthLog"
 ) -> tuple[Uncovered, ...]:
     """What the programs of these jobs' targets say is to be deployed, and no target does in any
     environment. Raises Refused, and what `log` raises.
@@ -105,7 +109,7 @@ def uncovered(
     return tuple(dict.fromkeys(every))
 
 
-def uncovered_everywhere(rules: Rules, ports: Ports, log: SynthLog) -> tuple[Uncovered, ...]:
+def uncovered_everywhere(rules: Rules, ports: Ports, log: "SynthLog") -> tuple[Uncovered, ...]:
     """The same for all targets, in all environments."""
     kinds = dict.fromkeys(target.kind for target in rules.targets.values() if not target.members)
     jobs: list[Job] = []
@@ -140,6 +144,8 @@ def with_uncovered(
     be deployed, and no target does. What they say is known from the previews already; where it is
     not, that is no reason to deploy nothing.
     """
+    from toolkit.ports.cdk import SilentLog
+
     noted = dict(previews)
     for name in dict.fromkeys(job.kind for job in jobs):
         asked = [
