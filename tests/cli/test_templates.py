@@ -280,3 +280,22 @@ def test_a_submodule_that_has_moved_is_unknown_since_it_is_not_checked_out(
     assert shop.refined("HEAD~2") == {"net": "unknown", "jobs": "unknown"}
     answer = shop("rules", "replay", "--templates", "-n", "2")
     assert "the submodule lib has changed" in answer.out
+
+
+def test_files_that_git_cannot_take_leave_the_stacks_unknown_and_the_answer_whole(
+    shop: Shop,
+) -> None:
+    shop.repo.write({"cdk/Jobs.stack.json": json.dumps({"DelaySeconds": 9})})
+    shop.repo.git("init", "-q", "vendor/inner")  # a repository without commits
+    assert shop.refined("HEAD") == {"net": "unknown", "jobs": "unknown"}
+    answer = shop("diff", "HEAD", "--templates")
+    assert answer.code == 0, answer.err
+    assert "vendor/inner" in answer.out
+
+
+def test_settings_that_differ_since_a_commit_are_due_whatever_the_templates_say(
+    shop: Shop,
+) -> None:
+    rules = RULES.replace('stack = "Net"', 'stack = "Net"\nparameters = { Colour = "red" }')
+    shop.repo.commit("a parameter", {"rules.toml": rules})
+    assert shop.due("HEAD~1") == shop.due("HEAD~1", "--templates") == ["net"]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.repo import Repo
-from toolkit.errors import GitError
+from toolkit.errors import GitError, Refused
 from toolkit.ports import package_install
+from toolkit.ports.cdk import SilentLog
 from toolkit.ports.checkout import Checkout, checkout, installed
 from toolkit.ports.git import Git
 
@@ -201,3 +202,128 @@ def test_python_packages_of_a_folder_around_a_program_of_node_are_not_its_own(
     (root / "cdk" / "package-lock.json").write_text("{}")
     [only] = package_install.installations(str(root), "cdk")
     assert only.argv[:2] == ("npm", "ci")
+
+
+@pytest.mark.parametrize("left", [".git/index.lock", ".git/HEAD.lock", ".git/refs/heads/main.lock"])
+def test_what_a_killed_git_has_left_is_cleared_away(repo: Repo, cache: str, left: str) -> None:
+    git = Git.open(str(repo.path))
+    with checkout(git, cache, nothing) as held:
+        held.switch(repo.head, "main")
+        (Path(held.path) / left).write_text("")
+    with checkout(git, cache, nothing) as held:
+        held.switch(repo.head, "main")
+        assert files_of(held)["cdk/new.py"] == "new"
+
+
+@pytest.mark.parametrize("damage", ["HEAD", "index", "objects", "config"])
+def test_a_damaged_checkout_is_made_anew_and_never_taken_for_a_repository_around_it(
+    repo: Repo, damage: str
+) -> None:
+    # As in CI, where only what lies below the project is kept from run to run.
+    repo.commit("ignored", {".gitignore": "*.log\n/.cache/\n"})
+    cache = str(repo.path / ".cache")
+    git = Git.open(str(repo.path))
+    with checkout(git, cache, nothing) as held:
+        held.switch(repo.head, "main")
+        damaged = Path(held.path) / ".git" / damage
+    if damaged.is_dir():
+        damaged.rename(damaged.with_name("gone"))
+    else:
+        damaged.write_text("")
+    repo.write({"cdk/app.py": "not committed", "mine.txt": "untracked"})
+    with checkout(git, cache, nothing) as held:
+        held.switch(repo.head, "main")
+        assert files_of(held)["cdk/app.py"] == "two"
+    assert (repo.path / "cdk" / "app.py").read_text() == "not committed"
+    assert (repo.path / "mine.txt").read_text() == "untracked"
+
+
+def test_packages_that_are_committed_stay_those_of_their_commit(repo: Repo, cache: str) -> None:
+    layer = "layer/nodejs/node_modules/left-pad/index.js"
+    repo.commit("layer", {layer: "1", "package.json": "{}"})
+    first = repo.head
+    repo.commit("newer layer", {layer: "2"})
+    git = Git.open(str(repo.path))
+    for _ in range(2):
+        for commit, text in ((first, "1"), (repo.head, "2")):
+            with checkout(git, cache, nothing) as held:
+                held.switch(commit, "main")
+                if not held.put_back("key"):
+                    module = Path(held.path) / "node_modules" / "a" / "index.js"
+                    module.parent.mkdir(parents=True)
+                    module.write_text("a")
+                    held.note_installed("key")
+                assert (Path(held.path) / layer).read_text() == text
+                assert (Path(held.path) / "node_modules/a/index.js").exists()
+
+
+def test_another_program_of_the_same_commit_gets_its_packages_too(
+    repo: Repo, cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text("#!/bin/sh\nmkdir -p node_modules && touch node_modules/made\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{npm.parent}{os.pathsep}{os.environ['PATH']}")
+    repo.commit("two apps", {"a/package-lock.json": "{}", "b/package-lock.json": "{}"})
+    with checkout(Git.open(str(repo.path)), cache, nothing) as held:
+        for folders in (["a"], ["a", "b"]):
+            held.switch(repo.head, "main")
+            package_install.prepare(held, "key", folders, SilentLog())
+        assert (Path(held.path) / "b/node_modules/made").exists()
+
+
+def test_packages_that_were_moved_in_part_are_never_taken_for_all_of_them(
+    repo: Repo, cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[str] = []
+    rename = os.rename
+
+    def stopped(source: str, to: str) -> None:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(source)
+        rename(source, to)
+
+    git = Git.open(str(repo.path))
+    with checkout(git, cache, nothing) as held:
+        held.switch(repo.head, "main")
+        for folder in ("a/node_modules", "b/node_modules"):
+            (Path(held.path) / folder).mkdir(parents=True)
+        held.note_installed("key")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "rename", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                held.set_aside()
+    with checkout(git, cache, nothing) as held:
+        held.switch(repo.head, "main")
+        assert not held.put_back("key")
+
+
+def test_only_the_packages_that_were_used_last_are_kept(repo: Repo, cache: str) -> None:
+    with checkout(Git.open(str(repo.path)), cache, nothing) as held:
+        for number in range(8):
+            held.switch(repo.head, "main")
+            (Path(held.path) / "node_modules").mkdir()
+            held.note_installed(f"key-{number}")
+        held.switch(repo.head, "main")
+        assert len(os.listdir(Path(held.keep) / "packages")) == 5
+        assert held.put_back("key-7")
+
+
+@pytest.mark.parametrize("lock", ["poetry.lock", "Pipfile.lock", "pdm.lock"])
+def test_packages_that_nothing_here_installs_are_not_those_of_who_runs_toolkit(
+    tmp_path: Path, lock: str
+) -> None:
+    (tmp_path / lock).write_text("")
+    with pytest.raises(Refused, match=lock):
+        package_install.installations(str(tmp_path), "cdk")
+
+
+def test_a_lock_file_of_bun_is_installed_by_bun(tmp_path: Path) -> None:
+    for name in ("package.json", "bun.lock"):
+        (tmp_path / name).write_text("")
+    [only] = package_install.installations(str(tmp_path), ".")
+    assert only.argv[0] == "bun"
+    tree = [("bun.lock", "a")]
+    assert package_install.key(tree) != package_install.key([("bun.lock", "b")])

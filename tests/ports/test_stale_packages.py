@@ -87,3 +87,45 @@ def test_versions_that_requirements_pin_are_compared_with_the_venv(tmp_path: Pat
 
 def test_an_app_without_a_lock_file_is_not_judged(tmp_path: Path) -> None:
     assert stale(str(tmp_path), "cdk") == ""
+
+
+NESTED = "packages/api/node_modules/zod"
+
+
+def test_packages_of_a_workspace_are_compared_too(tmp_path: Path) -> None:
+    write(tmp_path / "package-lock.json", {**LOCK, NESTED: {"version": "3.2.0"}})
+    installed = tmp_path / "node_modules/.package-lock.json"
+    write(installed, {**LOCK, NESTED: {"version": "3.2.0"}})
+    assert stale(str(tmp_path), "packages/api") == ""
+    write(installed, {**LOCK, NESTED: {"version": "3.1.0"}})
+    assert stale(str(tmp_path), "packages/api")
+
+
+@pytest.mark.parametrize("key", ["resolved", "integrity"])
+def test_the_same_version_of_something_else_is_another_package(tmp_path: Path, key: str) -> None:
+    name = "node_modules/constructs"
+    packages = [{name: {"version": "1.0.0", key: f"git+ssh://shop#{letter}"}} for letter in "ab"]
+    write(tmp_path / "npm-shrinkwrap.json", packages[0])
+    write(tmp_path / "node_modules/.package-lock.json", packages[0])
+    assert stale(str(tmp_path), "") == ""
+    write(tmp_path / "node_modules/.package-lock.json", packages[1])
+    assert stale(str(tmp_path), "") == "what is installed differs from npm-shrinkwrap.json"
+
+
+@pytest.mark.parametrize("lock", ["uv.lock", "poetry.lock", "pdm.lock"])
+@pytest.mark.parametrize("venv", [".venv", "cdk/.venv"])
+def test_versions_of_a_python_lock_file_are_compared_with_the_venv(
+    tmp_path: Path, lock: str, venv: str
+) -> None:
+    (tmp_path / "cdk").mkdir()
+    package = '[[package]]\nname = "aws_cdk.lib"\nversion = "2.275.0"\n'
+    own = '[[package]]\nname = "shop"\nversion = "9"\nsource = { editable = "." }\n'
+    (tmp_path / lock).write_text(package + own)
+    packages = tmp_path / venv / "lib/python3.11/site-packages"
+    (packages / "shop-1.dist-info").mkdir(parents=True)
+    (packages / "aws_cdk_lib-2.275.0.dist-info").mkdir(parents=True)
+    assert stale(str(tmp_path), "cdk") == ""
+    (packages / "aws_cdk_lib-2.275.0.dist-info").rename(packages / "aws_cdk_lib-2.1.0.dist-info")
+    assert stale(str(tmp_path), "cdk") == (
+        f"aws-cdk-lib 2.1.0 is installed, and {lock} says 2.275.0"
+    )

@@ -215,11 +215,23 @@ def _sides(
         for question, after in zip(recorded, synthesize(jobs, ports, log), strict=True):
             yield _Sides(question, _deployed(question), after, again)
         recorded = []
-    if not recorded and not by_commit:
+    asked = [*recorded, *by_commit]
+    if not asked:
         return
     commits = Commits(git, ports, log)
-    head = _head(request, answer, git, commits)
-    asked = [*recorded, *by_commit]
+    try:
+        head = _head(request, answer, git, commits)
+    except ToolkitError as problem:  # a file that cannot be read, for example
+        for question in asked:
+            yield _Sides(question, (), Synthesis(unknown=problem.in_words), lambda jobs: ())
+    else:
+        yield from _sides_of_commits(asked, head, commits)
+
+
+def _sides_of_commits(
+    asked: Sequence[TemplateQuestion], head: str, commits: Commits
+) -> Iterator[_Sides]:
+    """Both sides of each question, where what would be deployed is the commit `head`."""
 
     def head_again(jobs: Sequence[Job]) -> tuple[Synthesis, ...]:
         return commits.at(head, jobs, again=True)

@@ -44,7 +44,7 @@ def with_refinements(answer: DiffResult, refinements: Mapping[str, Refinement]) 
         if state is TargetState.UNKNOWN and not rules.targets[name].members
     )
     unknown = {name for name, part in refinements.items() if part.state is RefinedState.UNKNOWN}
-    called = _called(answer.plan, answer.impact.targets, refinements, doubtful, graph)
+    called = _called(answer.plan, answer.impact.targets, refinements, doubtful, graph, rules.file)
     plan = answer.plan
     if called.is_changed:
         plan = _plan(called, answer, answer.plan.checks, graph)
@@ -53,7 +53,7 @@ def with_refinements(answer: DiffResult, refinements: Mapping[str, Refinement]) 
     if first is not None:
         # What nothing is recorded of is compared with the default base: it is due all the same, but
         # the smaller step is for what has changed since.
-        changed = _called(first, answer.reasons, refinements, frozenset(), graph)
+        changed = _called(first, answer.reasons, refinements, frozenset(), graph, rules.file)
         if changed.is_changed:
             first, reasons = _plan(changed, answer, first.checks, graph), changed.reasons
     result = replace(
@@ -101,6 +101,7 @@ def _called(
     refinements: Mapping[str, Refinement],
     doubtful: Collection[str],
     graph: Graph,
+    file: str,
 ) -> _Called:
     """What a plan calls for, without what does not change, and with what does though no rule says
     so. What is in doubt is never dropped, and nothing that is due for more than changed files.
@@ -111,7 +112,8 @@ def _called(
     for name in sorted(due):
         every = reasons_of(name, targets_, graph)
         is_same = _state_of(name, refinements) is RefinedState.UNCHANGED
-        if is_same and name not in doubtful and every and all(reason.path for reason in every):
+        by_files = bool(every) and all(_is_of_file(reason, file) for reason in every)
+        if is_same and name not in doubtful and by_files:
             dropped.append(name)
         else:
             reasons[name] = every
@@ -126,6 +128,14 @@ def _called(
     if not dropped and not added:
         return _Called(targets_)
     return _Called(reasons, tuple(dropped), tuple(sorted(added)))
+
+
+def _is_of_file(reason: Reason, rules_file: str) -> bool:
+    """Whether a reason is a changed file. That the settings in rules.toml have changed is another:
+    both sides are synthesized with today's.
+    """
+    is_settings = reason.origin is ReasonOrigin.WORDS and reason.path == rules_file
+    return bool(reason.path) and not is_settings
 
 
 def _state_of(name: str, refinements: Mapping[str, Refinement]) -> RefinedState:

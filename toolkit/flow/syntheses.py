@@ -66,13 +66,14 @@ class Commits(Struct, frozen=True):
 
     def submodule_between(self, commits: Collection[str]) -> str:
         """A submodule that is not the same at all of these commits, empty if there is none. Their
-        folders are empty in the checkout, so that nothing can be said of what is made of them.
-        Raises GitError.
+        folders are empty in the checkout, so that nothing can be said of what is made of them. Of a
+        commit that cannot be read nothing is known anyway.
         """
-        links = [
-            {path: content for path, content in self._tree(commit) if content.startswith(GITLINK)}
-            for commit in dict.fromkeys(commits)
-        ]
+        links: list[dict[str, str]] = []
+        for commit in dict.fromkeys(commits):
+            with suppress(ToolkitError):
+                tree = self._tree(commit)
+                links.append({path: own for path, own in tree if own.startswith(GITLINK)})
         for several in links[1:]:
             for path in sorted(links[0].keys() | several.keys()):
                 if links[0].get(path) != several.get(path):

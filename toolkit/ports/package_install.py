@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from msgspec import Struct
 
@@ -21,6 +22,8 @@ MANIFESTS = frozenset(
         "pnpm-lock.yaml",
         "pnpm-workspace.yaml",
         "yarn.lock",
+        "bun.lock",
+        "bun.lockb",
         ".npmrc",
         ".yarnrc",
         ".yarnrc.yml",
@@ -32,6 +35,7 @@ MANIFESTS = frozenset(
         "setup.cfg",
         "uv.lock",
         "poetry.lock",
+        "pdm.lock",
         "Pipfile.lock",
     )
 )
@@ -39,11 +43,15 @@ MANIFESTS = frozenset(
 _NODE_LOCKS: Mapping[str, tuple[str, ...]] = {
     "pnpm-lock.yaml": ("pnpm", "install", "--frozen-lockfile"),
     "yarn.lock": ("yarn", "install", "--frozen-lockfile"),
+    "bun.lock": ("bun", "install", "--frozen-lockfile"),
+    "bun.lockb": ("bun", "install", "--frozen-lockfile"),
     "package-lock.json": ("npm", "ci", "--no-audit", "--no-fund"),
     "npm-shrinkwrap.json": ("npm", "ci", "--no-audit", "--no-fund"),
 }
+_OTHER_LOCKS = ("poetry.lock", "pdm.lock", "Pipfile.lock")
+"""Python's lock files that nothing is installed from here."""
 _UNLOCKED = ("npm", "install", "--no-audit", "--no-fund", "--no-package-lock")
-_PROGRAMS = ("node", "npm", "pnpm", "yarn", "python3", "uv", "poetry")
+_PROGRAMS = ("node", "npm", "pnpm", "yarn", "bun", "python3", "uv", "poetry")
 _PASSED_ON = (
     "npm_config_registry",
     "NPM_CONFIG_REGISTRY",
@@ -98,20 +106,22 @@ def prepare(held: Checkout, packages: str, folders: Sequence[str], log: cdk.Synt
     """Have the packages of these folders' programs in a checkout. `packages` is their key: what was
     installed for it before is taken. Raises ProgramFailed, Refused, and what `log` raises.
     """
-    if held.put_back(packages):
+    wanted = dict.fromkeys(
+        chain.from_iterable(installations(held.path, folder) for folder in folders)
+    )
+    # Of one commit, other programs need other packages.
+    words = ["\0".join((each.folder, *each.argv)) for each in wanted]
+    own = hashlib.sha256("\n".join((packages, *sorted(words))).encode("utf-8", "surrogateescape"))
+    if held.put_back(own.hexdigest()):
         return
-    done: set[Installation] = set()
-    for folder in folders:
-        for installation in installations(held.path, folder):
-            if installation not in done:
-                _install(installation, log)
-                done.add(installation)
-    held.note_installed(packages)
+    for installation in wanted:
+        _install(installation, log)
+    held.note_installed(own.hexdigest())
 
 
 def installations(root: str, folder: str) -> list[Installation]:
     """What has to be installed for a program in a folder: by the nearest lock file of node, and the
-    nearest file that names Python's packages.
+    nearest file that names Python's packages. Raises Refused.
     """
     around = list(_folders_around(root, folder))
     commands: list[Installation] = []
@@ -147,7 +157,9 @@ def _folders_around(root: str, folder: str) -> Iterable[str]:
 
 
 def _python(folder: str) -> list[tuple[str, ...]]:
-    """The commands that make a .venv with what a folder's files name; none if they name nothing."""
+    """The commands that make a .venv with what a folder's files name; none if they name nothing.
+    Raises Refused.
+    """
     python = os.path.join(".venv", "bin", "python")
     make = ("python3", "-m", "venv", ".venv")
     if _has(folder, "uv.lock"):
@@ -156,6 +168,13 @@ def _python(folder: str) -> list[tuple[str, ...]]:
         if _has(folder, name):
             path = os.path.join(folder, name)
             return [make, (python, "-m", "pip", "install", "--quiet", "-r", path)]
+    other = next((name for name in _OTHER_LOCKS if _has(folder, name)), None)
+    if other is not None:
+        # With the packages of whoever runs toolkit, each commit would become the same.
+        raise Refused(
+            f"toolkit does not install packages from {other}",
+            "commit a uv.lock or a requirements.txt beside the app",
+        )
     return []
 
 

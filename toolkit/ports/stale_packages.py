@@ -5,6 +5,7 @@ repository is run for it.
 import json
 import os
 import re
+import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -35,17 +36,27 @@ def _npm_is_installed(root: str, path: str) -> bool:
     """npm writes down in node_modules what it has installed. Optional packages may be missing: they
     are for other machines.
     """
-    wanted = _npm_packages(root, os.path.join(path, "package-lock.json"))
+    locks = ("npm-shrinkwrap.json", "package-lock.json")  # in npm's own order
+    lock = next(name for name in locks if os.path.isfile(os.path.join(path, name)))
+    wanted = _npm_packages(root, os.path.join(path, lock))
     installed = _npm_packages(root, os.path.join(path, "node_modules", ".package-lock.json"))
     if wanted is None or installed is None:
         return False
     for name, package in wanted.items():
-        if not name.startswith("node_modules/") or package.get("link"):
+        # Those of a workspace stand under it: packages/api/node_modules/zod.
+        if "node_modules/" not in name or package.get("link"):
             continue
         there = installed.get(name)
         if there is None and (package.get("optional") or package.get("peer")):
             continue
         if there is None or there.get("version") != package.get("version"):
+            return False
+        both = (package.get("integrity"), there.get("integrity"))
+        if all(both) and both[0] != both[1]:
+            return False
+        # A commit of git may have the version of the one before.
+        address = str(package.get("resolved"))
+        if address.startswith("git") and address != str(there.get("resolved")):
             return False
     return True
 
@@ -89,32 +100,75 @@ def _yarn_is_installed(root: str, path: str) -> bool:
 _NODE_LOCKS: Mapping[str, Callable[[str, str], bool]] = {
     "pnpm-lock.yaml": _pnpm_is_installed,
     "yarn.lock": _yarn_is_installed,
+    "npm-shrinkwrap.json": _npm_is_installed,
     "package-lock.json": _npm_is_installed,
 }
+_PYTHON_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
 _PINNED = re.compile(
     r"([A-Za-z0-9._-]{1,100})(?:\[[^\]]*\])?\s*==\s*([A-Za-z0-9.!+_-]{1,60})\s*(?:[;#\\].*)?$"
 )
 
 
 def _stale_python(root: str, folder: str) -> str:
-    """The same for the .venv beside an app and the versions that requirements.txt pins."""
+    """The same for the .venv of an app, and the versions that its lock file or the requirements.txt
+    beside it names.
+    """
+    path = os.path.normpath(os.path.join(root, folder))
+    venvs = [os.path.join(path, ".venv")]
     file = os.path.join(folder, "requirements.txt")
-    installed = _python_versions(os.path.join(root, folder, ".venv"))
-    if not installed:
-        return ""
+    while not os.path.isfile(os.path.join(root, file)):
+        lock = next((name for name in _PYTHON_LOCKS if os.path.isfile(f"{path}/{name}")), None)
+        if lock is not None:
+            file = os.path.relpath(os.path.join(path, lock), root)
+            venvs.append(os.path.join(path, ".venv"))
+            break
+        if path == os.path.normpath(root) or os.path.dirname(path) == path:
+            return ""
+        path = os.path.dirname(path)
+    installed = next(filter(None, map(_python_versions, venvs)), {})
+    shown = os.path.normpath(file)
     try:
-        text = read_inside(root, file, 1 << 20).decode("utf-8", "replace")
+        text = read_inside(root, file, _LONGEST).decode("utf-8", "replace")
+        wanted = _pinned(text) if file.endswith(".txt") else _locked(text)
     except FileProblem:
         return ""
+    except (ValueError, RecursionError):
+        return f"{shown} cannot be read"
+    for name, versions in wanted.items() if installed else ():
+        there = installed.get(name)
+        if there is not None and there not in versions:
+            return f"{name} {there} is installed, and {shown} says {' or '.join(sorted(versions))}"
+    return ""
+
+
+def _pinned(text: str) -> dict[str, set[str]]:
+    """Name -> the versions of it in a requirements.txt that pins them."""
+    wanted: dict[str, set[str]] = {}
     for row in text.splitlines():
         match = _PINNED.match(row.strip())
-        if match is None:
+        if match is not None:
+            wanted.setdefault(_python_name(match[1]), set()).add(match[2])
+    return wanted
+
+
+def _locked(text: str) -> dict[str, set[str]]:
+    """The same of a lock file, which may hold several versions of a package: for other machines.
+    Raises ValueError.
+    """
+    wanted: dict[str, set[str]] = {}
+    packages = tomllib.loads(text).get("package")
+    for package in packages if isinstance(packages, list) else ():
+        if not isinstance(package, dict) or not isinstance(package.get("version"), str):
             continue
-        name, version = re.sub(r"[-_.]+", "-", match[1]).lower(), match[2]
-        if installed.get(name, version) != version:
-            there = f"{name} {installed[name]} is installed"
-            return f"{there}, and {os.path.normpath(file)} says {version}"
-    return ""
+        source = package.get("source")
+        if isinstance(source, dict) and source.keys() & {"editable", "virtual", "directory"}:
+            continue  # its version is what its own files say
+        wanted.setdefault(_python_name(str(package.get("name"))), set()).add(package["version"])
+    return wanted
+
+
+def _python_name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _python_versions(venv: str) -> dict[str, str]:
@@ -126,5 +180,5 @@ def _python_versions(venv: str) -> dict[str, str]:
             for entry in os.listdir(packages):
                 name, _, version = entry.removesuffix(".dist-info").rpartition("-")
                 if entry.endswith(".dist-info") and name:
-                    versions[re.sub(r"[-_.]+", "-", name).lower()] = version
+                    versions[_python_name(name)] = version
     return versions
