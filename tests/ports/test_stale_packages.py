@@ -65,6 +65,27 @@ def test_yarn_has_to_have_installed_after_the_lock_file_was_written(tmp_path: Pa
     assert stale(str(tmp_path), ".") == ""
 
 
+def test_what_the_first_yarn_has_noted_counts_however_new_the_lock_file_is(tmp_path: Path) -> None:
+    lock, note = tmp_path / "yarn.lock", tmp_path / "node_modules/.yarn-integrity"
+    text = (
+        '# yarn lockfile v1\n\n\n"@types/node@^1.0.0", "@types/node@>= 1, < 2":\n'
+        '  version "1.0.0"\n'
+        '  resolved "https://example.com/node.tgz#aa"\n  dependencies:\n    left-pad "1"\n\n'
+        'left-pad@1, left-pad@^1:\n  version "1.3.0"\n  resolved "https://example.com/pad.tgz#bb"\n'
+    )
+    node, pad = "https://example.com/node.tgz#aa", "https://example.com/pad.tgz#bb"
+    entries = {"@types/node@^1.0.0": node, "@types/node@>= 1, < 2": node}
+    entries |= {"left-pad@1": pad, "left-pad@^1": pad}
+    note.parent.mkdir()
+    note.write_text(json.dumps({"lockfileEntries": entries}))
+    lock.write_text(text)
+    os.utime(note, (1000, 1000))
+    assert stale(str(tmp_path), ".") == "", "yarn says `Already up-to-date`, and writes nothing"
+    lock.write_text(text.replace("#bb", "#cc"))
+    os.utime(lock, (500, 500))
+    assert stale(str(tmp_path), ".") == "what is installed differs from yarn.lock"
+
+
 @pytest.mark.parametrize("damaged", ["", "[]", "{", '{"packages": 1}'])
 def test_a_lock_file_that_cannot_be_read_proves_nothing(tmp_path: Path, damaged: str) -> None:
     (tmp_path / "package-lock.json").write_text(damaged)

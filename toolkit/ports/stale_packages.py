@@ -84,7 +84,17 @@ def _pnpm_is_installed(root: str, path: str) -> bool:
 
 
 def _yarn_is_installed(root: str, path: str) -> bool:
-    """Yarn only notes that it has installed something: not before the lock file was written."""
+    """Yarn 1 notes which packages it has installed, a later one only that it has: not before the
+    lock file was written.
+    """
+    with suppress(FileProblem, ValueError, TypeError, KeyError, RecursionError):
+        note, text = (
+            read_inside(root, os.path.relpath(os.path.join(path, name), root), _LONGEST)
+            for name in (os.path.join("node_modules", ".yarn-integrity"), "yarn.lock")
+        )
+        # It does not write the note again where all is there, however new the lock file is.
+        installed = json.loads(note)["lockfileEntries"]
+        return bool(installed == _yarn_packages(text.decode("utf-8", "replace")))
     try:
         lock = os.stat(os.path.join(path, "yarn.lock")).st_mtime_ns
     except OSError:
@@ -95,6 +105,23 @@ def _yarn_is_installed(root: str, path: str) -> bool:
             if os.stat(os.path.join(path, "node_modules", name)).st_mtime_ns >= lock:
                 return True
     return os.path.isfile(os.path.join(path, ".pnp.cjs"))
+
+
+_YARN_NAME = re.compile(r'"([^"]+)"|([^\s",]+)')
+
+
+def _yarn_packages(text: str) -> dict[str, str]:
+    """What is asked for -> where it comes from, as Yarn 1 writes it into its lock file."""
+    packages: dict[str, str] = {}
+    names: list[str] = []
+    for row in text.splitlines():
+        if row.startswith("  resolved "):
+            packages |= dict.fromkeys(names, row.removeprefix("  resolved ").strip().strip('"'))
+        elif row and not row.startswith((" ", "#")):
+            listed = row.rstrip().removesuffix(":")
+            names = [quoted or bare for quoted, bare in _YARN_NAME.findall(listed)]
+            packages |= dict.fromkeys(names, "")
+    return packages
 
 
 _NODE_LOCKS: Mapping[str, Callable[[str, str], bool]] = {
