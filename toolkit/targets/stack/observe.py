@@ -250,7 +250,7 @@ def with_state(now: LiveVersion, stack: Mapping[str, Any]) -> LiveVersion:
     status, name = str(stack["StackStatus"]), str(stack["StackName"])
     since = iso_utc(stack.get("LastUpdatedTime") or stack.get("CreationTime"))
     if not events.is_at_rest(status):
-        return replace(now, in_flight=f"an operation is at work on stack {name}: {status}")
+        return replace(now, in_flight=f"an operation is running on stack {name}: {status}")
     if status.endswith("_FAILED"):
         return replace(now, stuck=f"stack {name} is stuck: {status} since {since}")
     return now
