@@ -517,7 +517,7 @@ def test_while_a_deployment_goes_on_the_one_before_is_live(stage: AppStage) -> N
     assert actual is not None
     assert actual.version == "old"
     assert actual.in_flight.startswith("the deployment of web:2 (ecs-svc/")
-    assert actual.in_flight.endswith(") is at work")
+    assert actual.in_flight.endswith(") is running")
 
 
 def test_where_nothing_runs_nothing_is_live(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -130,8 +130,8 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
             "items": {"type": "string", "pattern": "^(ssm|secret|env):.+$"},
             "description": (
                 "What it is made of, or runs with, outside git: `ssm:NAME` (a parameter),"
-                " `secret:NAME` (a secret) and `env:NAME` (a variable that is not a secret). It is due"
-                " when the version of one changes."
+                " `secret:NAME` (a secret) and `env:NAME` (a variable that is not a secret). It is"
+                " due when the version of one changes."
             ),
         },
         "hooks": {

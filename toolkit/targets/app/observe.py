@@ -675,7 +675,7 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
         failed = int(primary.get("failedTasks", 0))
         stuck = f"{deployment} is stuck: {failed} tasks have failed, and none runs"
         return replace(version, moving=changes, stuck=stuck)
-    return replace(version, moving=changes, in_flight=f"{deployment} is at work")
+    return replace(version, moving=changes, in_flight=f"{deployment} is running")
 
 
 def outputs(job: Job, ports: Ports) -> Mapping[str, str]:

@@ -28,7 +28,7 @@ def live_synthesis(job: Job, ports: Ports, recorded: SynthesizedStack, body: str
         if stack is None:
             return Synthesis(unknown="the stack is not live")
         if not events.is_at_rest(str(stack["StackStatus"])):
-            return Synthesis(unknown=f"an operation is at work: {stack['StackStatus']}")
+            return Synthesis(unknown=f"an operation is running: {stack['StackStatus']}")
         template = cfn.template(aws, str(stack["StackId"]))
     except CloudError as problem:
         return Synthesis(unknown=problem.in_words)
