@@ -14,6 +14,7 @@ from tests.support.run import process
 from toolkit.changes import detect
 from toolkit.errors import GitError, HeadMoved, UnknownRef
 from toolkit.flow.compare import DiffRequest, diff
+from toolkit.ports import process as programs_of_ours
 from toolkit.ports.git import Git
 
 
@@ -22,12 +23,12 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     """All programs that are started."""
     programs: list[subprocess.Popen[bytes]] = []
 
-    class Popen(subprocess.Popen[bytes]):
+    class Popen(programs_of_ours._Popen):
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             programs.append(self)
 
-    monkeypatch.setattr(subprocess, "Popen", Popen)
+    monkeypatch.setattr(programs_of_ours, "_Popen", Popen)
     return programs
 
 

@@ -41,6 +41,8 @@ BESIDES = {
     "deploy-function": ("mail",),
     "deploy-site": ("www",),
     "run-task": ("app", "--", "env"),
+    "explain": ("--plan",),
+    "rules observe": ("true",),
 }
 
 

@@ -282,6 +282,7 @@ def test_the_schema_accepts_the_example_and_refuses_a_typo(
         "environment",
         "ignore",
         "unmatched",
+        "templates",
         "environments",
         "targets",
         "rules",

@@ -34,6 +34,7 @@ VERBS: list[tuple[str, ...]] = [
     ("rules", "match", "backend/src/app.py"),
     ("rules", "replay"),
     ("rules", "replay", "HEAD~1..HEAD"),
+    ("rules", "observe", "--check"),
     ("rules", "replay", "--json", "-n", "1"),
     ("rules", "import", "rules.toml"),
     ("rules", "schema"),

@@ -96,7 +96,7 @@ def test_another_exit_code_is_a_failure_that_names_the_command(project: ProgramF
     words = project.script("deploy.py", "raise SystemExit(3)")
     _, observed = project.deploy(project.job(deploy=[*words, "a b"]))
     assert observed.state == "failed"
-    assert observed.cause == "`./deploy.py 'a b'` ended with exit code 3; see its log"
+    assert observed.cause == "`./deploy.py 'a b'` ended with exit code 3"
 
 
 def test_no_shell_reads_the_words(project: ProgramFolder) -> None:

@@ -120,7 +120,7 @@ def _check_record(
             "nothing is recorded",
             (
                 "observe a command first:",
-                NextCommand("rules observe", ("--target", "TARGET", "--write", "--", "COMMAND")),
+                NextCommand("rules observe", ("COMMAND",), ("--target", "TARGET", "--write")),
             ),
         )
     judge = observed_inputs.judge(rules, git, environment)

@@ -127,7 +127,7 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
         },
         "inputs": {
             "type": "array",
-            "items": {"type": "string", "pattern": "^(ssm|secret|env):.+$"},
+            "items": {"type": "string", "pattern": r"^(ssm|secret|env):.+$(?!\n)"},
             "description": (
                 "What it is made of, or runs with, outside git: `ssm:NAME` (a parameter),"
                 " `secret:NAME` (a secret) and `env:NAME` (a variable that is not a secret). It is"

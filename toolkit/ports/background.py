@@ -6,6 +6,7 @@ program.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -28,8 +29,9 @@ class DaemonThread(Thread):
     works: the context of the thread that made it.
     """
 
-    def __init__(self, do: Callable[[], None]) -> None:
-        super().__init__(target=copy_context().run, args=(usage.in_thread, do), daemon=True)
+    def __init__(self, do: Callable[[], None], counts_itself: bool = False) -> None:
+        work = (do,) if counts_itself else (usage.in_thread, do)
+        super().__init__(target=copy_context().run, args=work, daemon=True)
 
 
 class Timeout(Exception):
@@ -43,7 +45,7 @@ class BackgroundTask(Generic[Result]):
         from concurrent.futures import Future
 
         self._future: Future[Result] = Future()
-        DaemonThread(lambda: carry_out(self._future, do)).start()
+        DaemonThread(partial(carry_out_counted, self._future, do), counts_itself=True).start()
 
     def within(self, seconds: float) -> Result:
         """Its result. Raises what it raised; Timeout if it has not ended `seconds` from now."""
@@ -110,3 +112,15 @@ def carry_out(future: "Future[Result]", do: Callable[[], Result]) -> None:
         future.set_result(do())
     except BaseException as problem:  # also a bug has to arrive where it is waited for
         future.set_exception(problem)
+
+
+def carry_out_counted(future: "Future[Result]", do: Callable[[], Result]) -> None:
+    """The same as all that a thread does. One function for both: the way from a command to a call
+    is to be read.
+    """
+    try:
+        future.set_result(do())
+    except BaseException as problem:
+        future.set_exception(problem)
+    finally:
+        usage.count_thread()

@@ -104,8 +104,8 @@ class StoredRunJournal:
         if job.part:
             return
         verdict = outcome.verdict
-        if verdict is Verdict.SKIPPED:  # a part of it has been changed, and another failed
-            verdict = Verdict.FAILED
+        if verdict is Verdict.SKIPPED and job.parts is not None:
+            verdict = Verdict.FAILED  # a part of it has been changed, and another failed
         good = verdict in GOOD
         live = LiveVersion(None) if outcome.live is None else outcome.live
         version = _version_of(job) if good or outcome.live is None else live

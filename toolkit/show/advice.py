@@ -36,10 +36,10 @@ SAME_OPTIONS: dict[str, tuple[str, ...]] = {
     "history": ("rules",),
     "show": ("rules",),
     "logs": ("rules",),
-    "explain": ("rules",),
+    "explain": _ONE_RECORD,
     "rules check": ("rules",),
     "rules match": ("rules",),
-    "rules observe": ("rules",),
+    "rules observe": _ONE_RECORD,
     "rules replay": ("rules",),
     "doctor": _EVERYWHERE,
 }

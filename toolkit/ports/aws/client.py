@@ -22,7 +22,7 @@ from toolkit.advice import Advice, ShellCommand
 from toolkit.operations import Location
 from toolkit.ports import debug, process
 from toolkit.ports.aws import answers, endpoint, in_flight, sources
-from toolkit.ports.background import DaemonThread, carry_out
+from toolkit.ports.background import DaemonThread, carry_out, carry_out_counted
 
 if TYPE_CHECKING:  # loaded with the first call: it takes longer than many a git call
     from concurrent.futures import Future
@@ -719,7 +719,7 @@ def _within(seconds: float, do: Callable[[], Result]) -> Result:
     from concurrent.futures import Future, wait
 
     future: Future[Result] = Future()
-    DaemonThread(partial(carry_out, future, do)).start()
+    DaemonThread(partial(carry_out_counted, future, do), counts_itself=True).start()
     if not wait([future], max(seconds, 0)).done:
         debug.tell("aws", "given up", after_s=f"{seconds:g}")
         raise _TooSlow(seconds)
