@@ -61,6 +61,7 @@ def check(build: Build, tmp_path: Path) -> None:
 
 
 @needs_strace
+@pytest.mark.slow("observed builds", keep=4)
 @pytest.mark.parametrize("name", BUILDS)
 def test_every_file_that_the_result_depends_on_is_seen(name: str, tmp_path: Path) -> None:
     check(BUILDS[name], tmp_path)
@@ -77,6 +78,7 @@ def test_so_it_is_with_real_bundlers(name: str, tmp_path: Path) -> None:
 HOOKED = ("Python with modules and data", "node with require, JSON and a link between packages")
 
 
+@pytest.mark.slow("observed builds", keep=1)
 @pytest.mark.parametrize("name", HOOKED)
 def test_hooks_see_all_that_node_and_python_read_themselves(name: str, tmp_path: Path) -> None:
     build = BUILDS[name]

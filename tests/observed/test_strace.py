@@ -221,3 +221,16 @@ def test_a_line_that_cannot_be_read_is_counted(line: str) -> None:
     strace = Strace(START)
     assert list(strace.lookups(line.encode())) == []
     assert strace.unread == 1
+
+
+def test_a_child_that_ends_before_its_fork_is_told_has_ended() -> None:
+    strace = Strace("/repo")
+    lines = [
+        "1 vfork( <unfinished ...>",
+        "2 +++ exited with 0 +++",
+        "1 <... vfork resumed>) = 2",
+        "1 +++ exited with 0 +++",
+    ]
+    for line in lines:
+        list(strace.lookups(line.encode()))
+    assert not strace.processes

@@ -89,6 +89,9 @@ class Strace:
             self._calls[name] = self._check
         self.unread = self.rings = 0
         self.processes: dict[int, _Process] = {}
+        self._forked: set[int] = set()
+        # A child may end before the line that tells of its fork: it is not to be begun again then.
+        self._ended: set[int] = set()
 
     def lookups(self, line: bytes) -> Iterator[Lookup]:
         """The lookups that a line completes. Call it for each, and `rest` at the end."""
@@ -108,6 +111,9 @@ class Strace:
             if event == b"+++":
                 yield from self._settle(process, process.folder.path or self._start)
                 del self.processes[pid]
+                if pid not in self._forked:
+                    self._ended.add(pid)
+                self._forked.discard(pid)
             return
         if resumed is not None:
             if process.unfinished is None:
@@ -241,6 +247,10 @@ class Strace:
         if result is None or not result[1].isdigit():
             return
         pid = int(result[1])
+        if pid in self._ended:
+            self._ended.remove(pid)
+            return
+        self._forked.add(pid)
         child = self.processes.get(pid)
         folder = process.folder
         if b"CLONE_FS" not in text:
