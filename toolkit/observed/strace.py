@@ -110,10 +110,7 @@ class Strace:
         if event is not None:
             if event == b"+++":
                 yield from self._settle(process, process.folder.path or self._start)
-                del self.processes[pid]
-                if pid not in self._forked:
-                    self._ended.add(pid)
-                self._forked.discard(pid)
+                self._end(pid)
             return
         if resumed is not None:
             if process.unfinished is None:
@@ -129,6 +126,12 @@ class Strace:
             yield from read(process, rest, began)
         if process.waiting and process.folder.path:
             yield from self._settle(process, process.folder.path)
+
+    def _end(self, pid: int) -> None:
+        del self.processes[pid]
+        if pid not in self._forked:
+            self._ended.add(pid)
+        self._forked.discard(pid)
 
     def rest(self) -> Iterator[Lookup]:
         """The lookups that were still waiting for the folder of their process."""
