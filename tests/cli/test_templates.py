@@ -299,3 +299,42 @@ def test_settings_that_differ_since_a_commit_are_due_whatever_the_templates_say(
     rules = RULES.replace('stack = "Net"', 'stack = "Net"\nparameters = { Colour = "red" }')
     shop.repo.commit("a parameter", {"rules.toml": rules})
     assert shop.due("HEAD~1") == shop.due("HEAD~1", "--templates") == ["net"]
+
+
+def test_commits_are_compared_without_an_account_too(shop: Shop) -> None:
+    anywhere = RULES.replace('account = "111111111111"\n', "").replace('"eu-west-1"', "")
+    shop.repo.commit("anywhere", {"rules.toml": anywhere})
+    shop.repo.commit("longer", {"cdk/Jobs.stack.json": json.dumps({"DelaySeconds": 9})})
+    assert shop.refined("HEAD~1") == {"net": "unchanged", "jobs": "changed"}
+
+
+def test_a_replay_does_not_call_changed_what_differs_from_run_to_run(shop: Shop) -> None:
+    shop.repo.commit("a random key", {"cdk/unstable": ""})
+    shop.repo.commit("a comment", {"cdk/app.py": f"# why\n{APP}"})
+    rows = shop("rules", "replay", "--templates", "--json", "-n", "1").out.splitlines()
+    [row] = map(json.loads, rows)
+    assert (row["changed"], sorted(row["unknown"])) == ([], ["jobs", "net"])
+
+
+def test_a_target_with_hooks_is_not_compared_since_they_may_change_what_is_synthesized(
+    shop: Shop,
+) -> None:
+    hooked = RULES.replace(
+        "[targets.jobs]", '[targets.net.hooks]\nbefore = [["true"]]\n[targets.jobs]'
+    )
+    shop.repo.commit("hooks", {"rules.toml": hooked})
+    shop.repo.commit("longer", {"cdk/Jobs.stack.json": json.dumps({"DelaySeconds": 9})})
+    assert shop.refined("HEAD~1") == {"net": "not compared", "jobs": "changed"}
+    [row] = map(
+        json.loads, shop("rules", "replay", "--templates", "--json", "-n", "1").out.splitlines()
+    )
+    assert (row["changed"], list(row["unknown"])) == (["jobs"], ["net"])
+
+
+def test_a_target_that_is_unknown_is_no_change_that_a_rule_has_missed(deployed: Shop) -> None:
+    """Nothing has changed that a rule could have named."""
+    (deployed.repo.path / ".git" / "info" / "exclude").write_text("cdk/broken\n")
+    (deployed.repo.path / "cdk" / "broken").write_text("")
+    document = deployed("diff", "--templates", "--json").json
+    assert document["states"]["net"] == "unknown"
+    assert document["templates"]["added"] == {}

@@ -208,7 +208,7 @@ def _refined(
     from toolkit.flow.template_offer import last_duration_s
 
     ports = open_ports(git, request.folder)
-    with SynthesisProgress(silent, last_duration_s(ports)) as progress:
+    with SynthesisProgress(silent, last_duration_s(ports.root, ports.cache)) as progress:
         return refine(request, result, git, ports, progress)
 
 
@@ -277,13 +277,12 @@ def _template_choice(
         return None
     if result.rules.templates is TemplatePolicy.NEVER:
         return None
-    from toolkit.cli.ports import open_ports
     from toolkit.cli.prompt import TemplateChoice
 
     base = () if arguments.base is None else (arguments.base,)
     options_ = ("--templates", *(("--committed",) if arguments.committed else ()))
     command = NextCommand("diff", base, options_)
-    return TemplateChoice(command, last_duration_s(open_ports(git, git.root)))
+    return TemplateChoice(command, last_duration_s(git.root, files.cache_folder()))
 
 
 def records_for(

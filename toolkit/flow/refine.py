@@ -20,7 +20,13 @@ from toolkit.flow.parts import has_parts
 from toolkit.flow.refined_plan import with_refinements
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.flow.stores import existing_store, store_for
-from toolkit.flow.syntheses import Commits, synthesize
+from toolkit.flow.syntheses import (
+    HOOKS,
+    CommitSyntheses,
+    synthesize,
+    synthesizing_targets,
+    why_unknown,
+)
 from toolkit.flow.template_offer import note_duration
 from toolkit.model import (
     AWS,
@@ -36,14 +42,12 @@ from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Ledger, Record, open_ledger
 from toolkit.run import jobs as run_jobs
-from toolkit.templates.code_owners import code_owners
 from toolkit.templates.compare import compare, differs
 from toolkit.templates.consequences import examine
 from toolkit.templates.model import StackComparison, StackState, SynthesizedStack
 from toolkit.templates.refinement import RefinedDiff, RefinedState, Refinement, Synthesis, decode
 
 WORTH_SAYING_S = 1.0
-HOOKS = "its `hooks` run before a deploy, and may change what is synthesized"
 NOT_RECORDED = "nothing is recorded to compare its templates with"
 
 
@@ -80,7 +84,7 @@ def refine(
     refined = with_refinements(answer, refinements)
     took = ports.clock.elapsed() - began
     if took >= WORTH_SAYING_S:  # else everything was known already
-        note_duration(took, ports)
+        note_duration(took, ports.root, ports.cache)
     return replace(refined, seconds=took)
 
 
@@ -88,12 +92,7 @@ def _questions(answer: DiffResult, ports: Ports) -> list[TemplateQuestion]:
     """A question for each target of a kind that synthesizes, in each location."""
     rules = answer.rules
     environment = find_environment(answer.environment, rules)
-    chosen = [
-        target
-        for target in rules.targets.values()
-        if not target.members
-        and targets.kind(target.kind).synthesis_source(target.settings) is not None
-    ]
+    chosen = synthesizing_targets(rules)
     questions: list[TemplateQuestion] = []
     for location in run_jobs.locations(environment, None, None):
         if location.provider == AWS and not location.region:
@@ -218,7 +217,7 @@ def _sides(
     asked = [*recorded, *by_commit]
     if not asked:
         return
-    commits = Commits(git, ports, log)
+    commits = CommitSyntheses(git, ports, log)
     try:
         head = _head(request, answer, git, commits)
     except ToolkitError as problem:  # a file that cannot be read, for example
@@ -229,7 +228,7 @@ def _sides(
 
 
 def _sides_of_commits(
-    asked: Sequence[TemplateQuestion], head: str, commits: Commits
+    asked: Sequence[TemplateQuestion], head: str, commits: CommitSyntheses
 ) -> Iterator[_Sides]:
     """Both sides of each question, where what would be deployed is the commit `head`."""
 
@@ -242,16 +241,15 @@ def _sides_of_commits(
         places = [i for i, question in enumerate(asked) if commit in question.commits]
         made = commits.at(commit, [asked[i].job for i in places])
         befores |= zip([(commit, i) for i in places], made, strict=True)
-    moved = commits.submodule_between([head, *(commit for commit, _ in befores)])
+    moved = commits.moved_submodule([head, *(commit for commit, _ in befores)])
     if moved:
-        why = f"the submodule {moved} has changed, and toolkit checks out none"
-        afters = (Synthesis(unknown=why),) * len(asked)
+        afters = (Synthesis(unknown=moved),) * len(asked)
     for i, (question, after) in enumerate(zip(asked, afters, strict=True)):
         before = tuple(befores[commit, i] for commit in question.commits)
         yield _Sides(question, before or _deployed(question), after, head_again)
 
 
-def _head(request: DiffRequest, answer: DiffResult, git: Git, commits: Commits) -> str:
+def _head(request: DiffRequest, answer: DiffResult, git: Git, commits: CommitSyntheses) -> str:
     """The commit that holds what would be deployed, uncommitted files included."""
     commit = answer.head.commit or git.require_head()
     if request.committed or not answer.head.dirty:
@@ -313,15 +311,16 @@ def _compared(side: _Sides, second: Synthesis | None) -> Refinement:
     return Refinement(
         _state(comparisons),
         examine(comparisons, side.after.stacks),
-        _unsure(comparisons),
-        _code_owners(comparisons, side.after.stacks),
+        why_unknown(comparisons),
+        _code_owners(side.question.job.kind, comparisons, side.after.stacks),
     )
 
 
 def _code_owners(
-    comparisons: Sequence[StackComparison], stacks: Sequence[SynthesizedStack]
+    kind: str, comparisons: Sequence[StackComparison], stacks: Sequence[SynthesizedStack]
 ) -> tuple[Resource, ...] | None:
     """Whose code is all that differs; None where more does, or nothing is known by name."""
+    code_owners = targets.kind(kind).code_owners
     by_id = {stack.id: stack for stack in stacks}
     every: dict[Resource, None] = {}
     for comparison in comparisons:
@@ -333,15 +332,6 @@ def _code_owners(
             return None
         every |= dict.fromkeys(owners)
     return tuple(every) or None
-
-
-def _unsure(comparisons: Sequence[StackComparison]) -> str:
-    """Why the state of a stack is unknown, in words; empty if none is."""
-    words: dict[str, None] = {}
-    for comparison in comparisons:
-        if comparison.state is StackState.UNKNOWN:
-            words |= dict.fromkeys(comparison.why)
-    return "; ".join(words)
 
 
 def _state(comparisons: Sequence[StackComparison]) -> RefinedState:

@@ -64,7 +64,11 @@ def with_refinements(answer: DiffResult, refinements: Mapping[str, Refinement]) 
         impact=replace(answer.impact, targets=called.reasons),
         states=states_of(rules, plan, graph, doubtful | unknown),
     )
-    added = {name: _without_rule(answer, name, graph) for name in changed.added}
+    added = {
+        name: _without_rule(answer, name, graph)
+        for name in changed.added
+        if _state_of(name, refinements) is RefinedState.CHANGED
+    }
     narrower = {
         name: commands
         for name, part in refinements.items()

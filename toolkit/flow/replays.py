@@ -3,13 +3,46 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec import Struct
+
 from toolkit.changes import detect
 from toolkit.flow.build_inputs import input_targets
 from toolkit.flow.rulebook import own_paths, rules_path
 from toolkit.impact.touch import RuleBook
 from toolkit.model import Replayed, Rules, Tally
 from toolkit.plan.graph import Graph
-from toolkit.ports.git import Git
+from toolkit.ports.git import Git, TreeChange
+
+
+class PathCall(Struct, frozen=True):
+    """What a changed path calls for under today's rules: targets as rules name them, and checks.
+    `unmatched`: no rule matches it.
+    """
+
+    targets: frozenset[str] = frozenset()
+    checks: frozenset[str] = frozenset()
+    unmatched: bool = False
+
+
+class TodaysRules:
+    """Judges the changes of history by the rules as they are today."""
+
+    def __init__(self, git: Git, rules: Rules) -> None:
+        self.graph = Graph(rules.targets)
+        self._book = RuleBook(rules, self.graph.covered)
+        self._own = own_paths("rules.toml" if git.bare else rules_path(rules, git))
+        self._users = input_targets(rules, rules.environment, git, None)
+
+    def call(self, change: TreeChange) -> PathCall:
+        """What a change calls for; rules.toml itself is never unmatched."""
+        path = change.path
+        called = self._book.impact_of(path, detect.status(change.letter))
+        if called.unmatched and path in self._own:
+            return PathCall()
+        targets = {*called.targets}
+        if not self._book.ignores(path):
+            targets.update(self._users.by(path))
+        return PathCall(frozenset(targets), frozenset(called.run), bool(called.unmatched))
 
 
 def replay(
@@ -18,28 +51,18 @@ def replay(
     """What each commit of a first-parent history would have deployed under today's rules, newest
     first.
     """
-    graph = Graph(rules.targets)
-    book = RuleBook(rules, graph.covered)
-    rules_file = "rules.toml" if git.bare else rules_path(rules, git)
-    own = own_paths(rules_file)
-    users = input_targets(rules, rules.environment, git, None)
+    today = TodaysRules(git, rules)
     for commit, changes in git.log(revisions, limit):
         targets, checks = set[str](), set[str]()
         unmatched: list[str] = []
         for change in changes:
-            path = change.path
-            called = book.impact_of(path, detect.status(change.letter))
-            if called.unmatched and path in own:
-                continue  # rules.toml itself is never unmatched
-            targets.update(called.targets)
-            checks.update(called.run)
-            if not book.ignores(path):
-                targets.update(users.by(path))
-            if called.unmatched:
-                unmatched.append(path)
-        yield Replayed(
-            commit, tuple(graph.narrow(targets)), tuple(sorted(checks)), tuple(unmatched)
-        )
+            call = today.call(change)
+            targets.update(call.targets)
+            checks.update(call.checks)
+            if call.unmatched:
+                unmatched.append(change.path)
+        narrowed = today.graph.narrow(targets)
+        yield Replayed(commit, tuple(narrowed), tuple(sorted(checks)), tuple(unmatched))
 
 
 def tally(replayed: Iterable[Replayed], rules: Rules) -> Tally:

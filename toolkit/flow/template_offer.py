@@ -9,7 +9,6 @@ from toolkit.errors import FileProblem, StateDamaged
 from toolkit.model import DiffResult
 from toolkit.plan.graph import Graph
 from toolkit.ports import disk, files
-from toolkit.ports.ports import Ports
 
 FOLDER = "syntheses"
 """The folder of the cache for all that templates were synthesized to."""
@@ -26,20 +25,20 @@ def can_narrow(answer: DiffResult) -> bool:
     return False
 
 
-def last_duration_s(ports: Ports) -> float:
-    """How long it took the last time in this folder, in seconds; 0 where that is not known."""
+def last_duration_s(root: str, cache: str) -> float:
+    """How long it took the last time in this repository, in seconds; 0 where that is not known."""
     with suppress(FileProblem, ValueError):
-        return float(files.read(_duration_file(ports), 100))
+        return float(files.read(_duration_file(root, cache), 100))
     return 0.0
 
 
-def note_duration(seconds: float, ports: Ports) -> None:
+def note_duration(seconds: float, root: str, cache: str) -> None:
     """Remember how long it took. It is only for people: what cannot be written is left out."""
     with suppress(FileProblem, StateDamaged):
-        disk.write(_duration_file(ports), f"{seconds:.1f}".encode())
+        disk.write(_duration_file(root, cache), f"{seconds:.1f}".encode())
 
 
-def _duration_file(ports: Ports) -> str:
+def _duration_file(root: str, cache: str) -> str:
     """In the cache: it is only for people. Raises FileProblem."""
-    folder = hashlib.sha256(ports.root.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return os.path.join(files.own_cache(ports.cache, FOLDER), f"{folder}.seconds")
+    folder = hashlib.sha256(root.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return os.path.join(files.own_cache(cache, FOLDER), f"{folder}.seconds")

@@ -4,21 +4,18 @@ would have called for.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from toolkit import targets
 from toolkit.advice import Advice
-from toolkit.changes import detect
-from toolkit.flow.build_inputs import input_targets
+from toolkit.flow.replays import TodaysRules
 from toolkit.flow.rulebook import environment_name, find_environment, variables_of
-from toolkit.flow.syntheses import Commits
-from toolkit.impact.touch import RuleBook
+from toolkit.flow.syntheses import HOOKS, CommitSyntheses, synthesizing_targets, why_unknown
 from toolkit.model import Rules
 from toolkit.operations import Job
-from toolkit.plan.graph import Graph
 from toolkit.ports.cdk import SynthLog
 from toolkit.ports.git import Git, TreeChange
 from toolkit.ports.ports import Ports
 from toolkit.run import jobs as run_jobs
-from toolkit.templates.compare import differs
+from toolkit.templates.compare import compare, differs
+from toolkit.templates.model import StackState
 from toolkit.templates.refinement import ReplayedTemplates, Synthesis
 
 NO_PARENT = "there is nothing before the first commit"
@@ -37,23 +34,52 @@ def replay_templates(
     nothing.
     """
     jobs = _jobs(rules)
-    commits = Commits(git, ports, log)
+    commits = CommitSyntheses(git, ports, log)
     history = list(git.log(revisions, limit))
-    calls = _Calls(git, rules)
+    today = TodaysRules(git, rules)
     parents = [commit for commit, _ in history[1:]]
-    after: tuple[Synthesis, ...] | None = None
     for place, (commit, changes) in enumerate(history):
         parent = parents[place] if place < len(parents) else git.first_parent(commit)
-        if after is None:
-            after = commits.at(commit, jobs)
-        before = None if parent is None else commits.at(parent, jobs)
-        moved = "" if parent is None else commits.submodule_between([commit, parent])
-        shown = after
-        if moved:
-            why = f"the submodule {moved} has changed, and toolkit checks out none"
-            shown = (Synthesis(unknown=why),) * len(jobs)
-        yield _compared(commit, changes, jobs, before, shown, calls)
-        after = before
+        states = _states(commit, parent, jobs, rules, commits)
+        yield _replayed(commit, changes, states, today)
+
+
+def _states(
+    commit: str, parent: str | None, jobs: Sequence[Job], rules: Rules, commits: CommitSyntheses
+) -> dict[str, StackState | Advice]:
+    """Of each target, whether a commit has changed it; in words why that is not known."""
+    if parent is None:
+        return dict.fromkeys((job.target for job in jobs), NO_PARENT)
+    states: dict[str, StackState | Advice] = {}
+    befores, afters = commits.at(parent, jobs), commits.at(commit, jobs)
+    moved = commits.moved_submodule([parent, commit])
+    differing: list[tuple[Job, Synthesis, Synthesis]] = []
+    for job, before, after in zip(jobs, befores, afters, strict=True):
+        why = after.unknown or before.unknown or moved
+        if rules.targets[job.target].hooks.before:
+            why = HOOKS
+        if why:
+            states[job.target] = why
+        elif differs(before.stacks, after.stacks):
+            differing.append((job, before, after))
+        else:
+            states[job.target] = StackState.UNCHANGED
+    # What is different each time that it is synthesized says nothing.
+    twice = commits.at(commit, [job for job, _, _ in differing], again=True)
+    for (job, before, after), second in zip(differing, twice, strict=True):
+        states[job.target] = _state(before, after, second)
+    return states
+
+
+def _state(before: Synthesis, after: Synthesis, second: Synthesis) -> StackState | Advice:
+    if second.unknown:
+        return second.unknown
+    comparisons = compare(before.stacks, after.stacks, second.stacks)
+    unsure = why_unknown(comparisons)
+    if unsure:
+        return unsure
+    same = all(comparison.state is StackState.UNCHANGED for comparison in comparisons)
+    return StackState.UNCHANGED if same else StackState.CHANGED
 
 
 def _jobs(rules: Rules) -> tuple[Job, ...]:
@@ -61,54 +87,26 @@ def _jobs(rules: Rules) -> tuple[Job, ...]:
     what differs between regions is no matter of the rules.
     """
     environment = find_environment(environment_name(None, rules), rules)
-    chosen = [
-        target
-        for target in rules.targets.values()
-        if not target.members
-        and targets.kind(target.kind).synthesis_source(target.settings) is not None
-    ]
     location = run_jobs.locations(environment, None, None)[0]
-    return run_jobs.jobs_without_run(chosen, [location], variables_of(environment), rules.targets)
+    return run_jobs.jobs_without_run(
+        synthesizing_targets(rules), [location], variables_of(environment), rules.targets
+    )
 
 
-class _Calls:
-    """What today's rules call for."""
-
-    def __init__(self, git: Git, rules: Rules) -> None:
-        self.graph = Graph(rules.targets)
-        self._book = RuleBook(rules, self.graph.covered)
-        self._users = input_targets(rules, rules.environment, git, None)
-
-    def of(self, change: TreeChange) -> set[str]:
-        """The targets that a change calls for, groups written out."""
-        called = self._book.impact_of(change.path, detect.status(change.letter))
-        names = set(called.targets)
-        if not self._book.ignores(change.path):
-            names |= set(self._users.by(change.path))
-        return set[str]().union(*(self.graph.leaves(name) for name in names))
-
-
-def _compared(
+def _replayed(
     commit: str,
     changes: Sequence[TreeChange],
-    jobs: Sequence[Job],
-    before: Sequence[Synthesis] | None,
-    after: Sequence[Synthesis],
-    calls: _Calls,
+    states: Mapping[str, StackState | Advice],
+    today: TodaysRules,
 ) -> ReplayedTemplates:
-    known = {job.target for job in jobs}
-    by_path = {change.path: calls.of(change) for change in changes}
-    planned = set[str]().union(*by_path.values()) & known
-    changed: set[str] = set()
-    unknown: dict[str, Advice] = {}
-    for place, job in enumerate(jobs):
-        now, then = after[place], None if before is None else before[place]
-        if then is None:
-            unknown[job.target] = NO_PARENT
-        elif now.unknown or then.unknown:
-            unknown[job.target] = now.unknown or then.unknown
-        elif differs(then.stacks, now.stacks):
-            changed.add(job.target)
+    leaves = today.graph.leaves
+    by_path = {
+        change.path: set[str]().union(*map(leaves, today.call(change).targets))
+        for change in changes
+    }
+    planned = set[str]().union(*by_path.values()) & states.keys()
+    changed = {name for name, state in states.items() if state is StackState.CHANGED}
+    unknown = {name: why for name, why in states.items() if not isinstance(why, StackState)}
     without_rule = {name: _without_rule(name, by_path) for name in sorted(changed - planned)}
     return ReplayedTemplates(commit, frozenset(planned), frozenset(changed), unknown, without_rule)
 

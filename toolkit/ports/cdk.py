@@ -107,7 +107,7 @@ class SilentLog:
 class CdkApp(Struct, frozen=True):
     """An app in a folder of a repository, and the location to synthesize it for. `pass_env` names
     the variables of our environment that it gets. `fresh`: the folder is toolkit's own checkout of
-    a commit, where the assembly may lie inside of it.
+    a commit, where the assembly may lie inside of it, and account and region may be empty: unknown.
     """
 
     root: str
@@ -480,8 +480,10 @@ def _environment(app: CdkApp) -> dict[str, str]:
         for name in os.environ
         if name in _AWS or name.startswith("AWS_ENDPOINT_URL_")
     }
-    env |= {"AWS_REGION": app.region, "AWS_DEFAULT_REGION": app.region}
-    env |= {"CDK_DEFAULT_ACCOUNT": app.account, "CDK_DEFAULT_REGION": app.region}
+    if app.region:
+        env |= dict.fromkeys(("AWS_REGION", "AWS_DEFAULT_REGION", "CDK_DEFAULT_REGION"), app.region)
+    if app.account:
+        env["CDK_DEFAULT_ACCOUNT"] = app.account
     profile = app.location.profile or os.environ.get("AWS_PROFILE")
     if profile:
         env["AWS_PROFILE"] = profile

@@ -76,6 +76,15 @@ def read(path: str, most: int) -> bytes | None:
         return file.read(most + 1)
 
 
+def forget_unused(folder: str, after_s: float) -> None:
+    """Delete the files of a folder of the cache that were not written or used for so long."""
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            with suppress(OSError):
+                if entry.stat().st_mtime < time.time() - after_s:
+                    os.unlink(entry.path)
+
+
 def write(
     path: str, data: bytes, replace: bool = True, mode: int = 0o600, disk: Disk = _DISK
 ) -> None:

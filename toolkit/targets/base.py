@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     )
     from toolkit.ports.cdk import SynthLog
     from toolkit.ports.ports import Ports
-    from toolkit.templates.model import SynthesizedStack
+    from toolkit.templates.model import StackComparison, SynthesizedStack
     from toolkit.templates.refinement import Synthesis, SynthesisSource
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -432,6 +432,15 @@ class Kind:
         from toolkit.templates.refinement import Synthesis
 
         return Synthesis((recorded,))
+
+    def code_owners(
+        self, comparison: "StackComparison", stack: "SynthesizedStack"
+    ) -> "tuple[Resource, ...] | None":
+        """Whose code is all that differs in a stack (as it would be: `stack`), by the names that
+        other kinds have for it in `writes`. None where more differs, or one has no fixed name.
+        Pure.
+        """
+        return None
 
     def sources(self, settings: Any) -> tuple[str, ...]:
         """The files and folders, from the repository's root, that say which images its deploy

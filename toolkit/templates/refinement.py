@@ -57,7 +57,7 @@ class RefinedDiff(Struct, frozen=True):
     """The answer of `diff` with a plan that templates have made exact, and what they said of each
     target. `dropped` are the targets that the rules alone would have called for, `added` those that
     they would have missed, each with the changed paths that no rule sends to it. `seconds` is how
-    long programs were run for it, 0 where everything was known already.
+    long all of that took.
     """
 
     result: DiffResult

@@ -4,7 +4,6 @@ puts them into the record.
 
 import hashlib
 import os
-import time
 from contextlib import suppress
 
 from toolkit.errors import FileProblem
@@ -23,10 +22,7 @@ def keep(text: str, cache: str) -> str:
     data = text.encode()
     digest = hashlib.sha256(data).hexdigest()
     folder = files.own_cache(cache, FOLDER)
-    for entry in os.scandir(folder):
-        with suppress(OSError):
-            if entry.stat().st_mtime < time.time() - UNUSED_S:
-                os.unlink(entry.path)
+    disk.forget_unused(folder, UNUSED_S)
     disk.write(os.path.join(folder, digest), data)
     return digest
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
     )
     from toolkit.ports.cdk import SynthLog
     from toolkit.ports.ports import Ports
-    from toolkit.templates.model import SynthesizedStack
+    from toolkit.templates.model import StackComparison, SynthesizedStack
     from toolkit.templates.refinement import Synthesis, SynthesisSource
 
 
@@ -103,6 +103,14 @@ class StackKind(base.Kind):
         from toolkit.targets.stack import live_synthesis
 
         return live_synthesis.live_synthesis(job, ports, recorded, body)
+
+    def code_owners(
+        self, comparison: "StackComparison", stack: "SynthesizedStack"
+    ) -> tuple[Resource, ...] | None:
+        """The functions and services whose code is all that differs."""
+        from toolkit.targets.stack import code_owners
+
+        return code_owners.code_owners(comparison, stack)
 
     def provisions(self, settings: StackSettings) -> "tuple[Provision, ...]":
         """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""

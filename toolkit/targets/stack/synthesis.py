@@ -95,7 +95,9 @@ def matching_all(
 
 
 def _is_in(stack: SynthesizedStack, account: str | None, region: str | None) -> bool:
-    return stack.account in (None, account) and stack.region in (None, region)
+    """Whether a stack is for an account and region; where one of them is not known, for any."""
+    in_account = not account or stack.account in (None, account)
+    return in_account and (not region or stack.region in (None, region))
 
 
 def plain(job: Job, root: str, account: str | None, region: str | None) -> SynthesizedStack:
@@ -158,16 +160,18 @@ def _of_template(job: Job, ports: Ports) -> Synthesis:
 
 
 def _app(job: Job, ports: Ports) -> cdk.CdkApp | Synthesis:
-    """The app of a job, or why it cannot be synthesized for its location."""
+    """The app of a job, or why it cannot be synthesized for its location. Commits are compared with
+    each other without one, too: the app leaves it open for both.
+    """
     location, settings = job.location, job.settings
-    if not location.account or not location.region:
+    if not ports.fresh and not (location.account and location.region):
         return Synthesis(unknown=NO_LOCATION)
     return cdk.CdkApp(
         ports.root,
         settings.cdk,
         location,
-        location.account,
-        location.region,
+        location.account or "",
+        location.region or "",
         settings.context,
         settings.pass_env,
         ports.fresh,
@@ -191,7 +195,14 @@ def _of_stack(job: Job, app: cdk.CdkApp, whole: Synthesis) -> Synthesis:
     if wanted := job.settings.patterns:
         return _of_patterns(wanted, app, whole)
     name = stack_name(job)
-    stack = matching(whole.stacks, name, app.account, app.region)
+    stacks = [
+        stack
+        for stack in whole.stacks
+        if stack.name == name and _is_in(stack, app.account, app.region)
+    ]
+    if len(stacks) > 1:
+        return Synthesis(unknown=f"the CDK app has several stacks {name}; {NO_LOCATION}")
+    stack = next(iter(stacks), None)
     if stack is None:
         names = ", ".join(sorted({other.name for other in whole.stacks})) or "none"
         return Synthesis(unknown=f"the CDK app has no stack {name} there; it has {names}")
