@@ -119,6 +119,14 @@ def tables(text: str) -> dict[str, Any]:
     return parse(text.encode("utf-8", "surrogatepass"))[1]
 
 
+def lock_tables(text: str) -> dict[str, Any]:
+    """The tables of a lock file, which a program has written: it may be long. Raises TomlError."""
+    try:
+        return tomli.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TomlError(str(error)) from None
+
+
 def _decode(data: bytes) -> str:
     if len(data) > MOST_BYTES:
         raise TomlError(too_long(len(data)))

@@ -5,12 +5,12 @@ repository is run for it.
 import json
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from toolkit.errors import FileProblem
+from toolkit.formats.toml import TomlError, lock_tables
 from toolkit.ports.files import read_inside
 
 _LONGEST = 64 << 20
@@ -159,7 +159,7 @@ def _stale_python(root: str, folder: str) -> str:
         wanted = _pinned(text) if file.endswith(".txt") else _locked(text)
     except FileProblem:
         return ""
-    except (ValueError, RecursionError):
+    except TomlError:
         return f"{shown} cannot be read"
     for name, versions in wanted.items() if installed else ():
         there = installed.get(name)
@@ -180,10 +180,10 @@ def _pinned(text: str) -> dict[str, set[str]]:
 
 def _locked(text: str) -> dict[str, set[str]]:
     """The same of a lock file, which may hold several versions of a package: for other machines.
-    Raises ValueError.
+    Raises TomlError.
     """
     wanted: dict[str, set[str]] = {}
-    packages = tomllib.loads(text).get("package")
+    packages = lock_tables(text).get("package")
     for package in packages if isinstance(packages, list) else ():
         if not isinstance(package, dict) or not isinstance(package.get("version"), str):
             continue
