@@ -338,3 +338,13 @@ def test_a_target_that_is_unknown_is_no_change_that_a_rule_has_missed(deployed: 
     document = deployed("diff", "--templates", "--json").json
     assert document["states"]["net"] == "unknown"
     assert document["templates"]["added"] == {}
+
+
+def test_what_a_failed_app_has_written_is_shown_without_secrets(shop: Shop) -> None:
+    secret = "api_token=4f5d2c1b9a8e7f6d5c4b3a29"
+    shop.repo.commit("broken", {"cdk/broken": f"RuntimeError: no access with {secret}"})
+    for args in (("diff", "HEAD~1"), ("rules", "replay"), ("rules", "check")):
+        for more in ((), ("--json",)):
+            result = shop(*args, "--templates", *more)
+            assert "RuntimeError" in result.out, args
+            assert "4f5d2c1b9a8e7f6d5c4b3a29" not in result.out + result.err

@@ -10,7 +10,7 @@ ran = pathlib.Path(os.environ["HOME"]) / "ran"
 with ran.open("a") as file:
     file.write("x")
 if (here / "broken").exists():
-    sys.exit("NameError: name 'bucket' is not defined")
+    sys.exit((here / "broken").read_text() or "NameError: name 'bucket' is not defined")
 out = pathlib.Path(os.environ["CDK_OUTDIR"])
 out.mkdir(parents=True, exist_ok=True)
 values = here.parent / "values.json"

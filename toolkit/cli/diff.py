@@ -203,13 +203,14 @@ def _refined(
 ) -> "RefinedDiff":
     """The answer with what the templates say."""
     from toolkit.cli.ports import open_ports
+    from toolkit.cli.redaction import redactor
     from toolkit.cli.synthesis_progress import SynthesisProgress
     from toolkit.flow.refine import refine
     from toolkit.flow.template_offer import last_duration_s
 
     ports = open_ports(git, request.folder)
     with SynthesisProgress(silent, last_duration_s(ports.root, ports.cache)) as progress:
-        return refine(request, result, git, ports, progress)
+        return refine(request, result, git, ports, progress).redacted(redactor())
 
 
 def _report(

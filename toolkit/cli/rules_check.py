@@ -80,6 +80,7 @@ def rules_check(ctx: click.Context, /, **values: Any) -> int:
 def _uncovered(rules: Rules, git: Git, silent: bool) -> list[LintFinding]:
     """The stacks that no target deploys, and the apps of which that is not known."""
     from toolkit.cli.ports import open_ports
+    from toolkit.cli.redaction import redacted
     from toolkit.cli.synthesis_progress import SynthesisProgress
     from toolkit.flow import parts
     from toolkit.show.advice import sentence
@@ -89,7 +90,7 @@ def _uncovered(rules: Rules, git: Git, silent: bool) -> list[LintFinding]:
         for thing in parts.uncovered_everywhere(rules, open_ports(git, git.root), progress):
             if thing.unknown:
                 message = f"whether all of {thing.source} is covered is not known"
-                hint = sentence(thing.unknown)
+                hint = redacted(sentence(thing.unknown))
                 findings.append(LintFinding(LintCode.NOT_CHECKED, None, message, hint))
             else:
                 message = parts.words_of(thing)

@@ -85,6 +85,7 @@ def _replay_templates(
     git: Git, rules: Rules, revisions: list[str], limit: int | None, as_json: bool
 ) -> int:
     from toolkit.cli.ports import open_ports
+    from toolkit.cli.redaction import redactor
     from toolkit.cli.synthesis_progress import SynthesisProgress
     from toolkit.flow.template_replays import replay_templates
     from toolkit.show import template_replay
@@ -96,9 +97,11 @@ def _replay_templates(
     if limit is None and len(revisions) == 1:
         limit = MOST_SYNTHESIZED
     rows: list[ReplayedTemplates] = []
+    redact = redactor()
     with SynthesisProgress(silent=as_json, estimate_s=0) as progress:
         ports = open_ports(git, git.root)
         for row in replay_templates(git, rules, revisions, limit, ports, progress):
+            row = row.redacted(redact)
             rows.append(row)
             if as_json:
                 output.say(template_replay.json_line(row))

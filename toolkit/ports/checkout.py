@@ -12,8 +12,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from msgspec import Struct
-
 from toolkit.errors import FileProblem, GitError, GitMissing
 from toolkit.ports import process
 from toolkit.ports.disk import exclusive
@@ -36,14 +34,13 @@ _MOMENT = "2000-01-01T00:00:00 +0000"
 """The time of a commit that stands for uncommitted files: the same files are the same commit."""
 
 
-class Checkout(Struct, frozen=True):
+class Checkout:
     """A checkout that this process holds: its folder, where it keeps what belongs to it, and the
     repository whose commits it reads.
     """
 
-    path: str
-    keep: str
-    git: Git
+    def __init__(self, path: str, keep: str, git: Git) -> None:
+        self.path, self.keep, self._source = path, keep, git
 
     def run(self, *words: str, **more: str) -> bytes:
         """The output of git in the checkout. Raises GitError."""
@@ -71,7 +68,7 @@ class Checkout(Struct, frozen=True):
         """A repository without objects of its own: it reads those of the other one. Raises
         GitError, FileProblem.
         """
-        objects, shallow = self.git.object_store()
+        objects, shallow = self._source.object_store()
         with _problems(self.path):
             if not os.path.isdir(self._git_dir):
                 shutil.rmtree(self.path, ignore_errors=True)
@@ -87,13 +84,13 @@ class Checkout(Struct, frozen=True):
             elif os.path.exists(ends):
                 os.unlink(ends)
             # Programs ask git how a commit is called.
-            tags = sorted(self.git.tags(), key=lambda tag: tag[1])
+            tags = sorted(self._source.tags(), key=lambda tag: tag[1])
             packed = os.path.join(self._git_dir, "packed-refs")
             with open(packed, "w", encoding="utf-8") as file:
                 file.writelines(f"{commit} {name}\n" for commit, name in tags)
 
     def _init(self) -> None:
-        words = ("--object-format=sha256",) if len(self.git.head or "") == 64 else ()
+        words = ("--object-format=sha256",) if len(self._source.head or "") == 64 else ()
         self._git({"GIT_DIR": self._git_dir}, ("init", "--quiet", "--template=", *words, "."))
 
     def _make_anew(self) -> None:

@@ -1,12 +1,13 @@
 """The nouns of an answer that templates have made exact."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from toolkit.advice import Advice, NextCommand
+from toolkit.advice import Advice, NextCommand, changed_advice
 from toolkit.model import DiffResult, Resource
 from toolkit.templates.model import ExaminedStack, SynthesizedStack
 
@@ -68,6 +69,16 @@ class RefinedDiff(Struct, frozen=True):
     """Of targets that differ in nothing but code, the commands that deploy just that."""
     seconds: float = 0.0
 
+    def redacted(self, redact: Callable[[str], str]) -> "RefinedDiff":
+        """The same without the secrets that programs may have written into their errors. What
+        differs is free of them already (values.py).
+        """
+        refinements = {
+            name: replace(refinement, why=changed_advice(refinement.why, redact))
+            for name, refinement in self.refinements.items()
+        }
+        return replace(self, refinements=refinements)
+
 
 def encode(stacks: Sequence[SynthesizedStack]) -> str:
     """Stacks as text, the same for equal stacks. One alone is written as such, as earlier versions
@@ -100,6 +111,11 @@ class ReplayedTemplates(Struct, frozen=True):
     changed: frozenset[str]
     unknown: Mapping[str, Advice] = {}
     without_rule: Mapping[str, tuple[str, ...]] = {}
+
+    def redacted(self, redact: Callable[[str], str]) -> "ReplayedTemplates":
+        """The same without the secrets that programs may have written into their errors."""
+        unknown = {name: changed_advice(why, redact) for name, why in self.unknown.items()}
+        return replace(self, unknown=unknown)
 
     @property
     def missed(self) -> frozenset[str]:
