@@ -130,7 +130,7 @@ def test_words_are_wrapped_and_commands_never() -> None:
         (NextCommand("sandbox up"), "toolkit sandbox up"),
         (
             NextCommand("explain", ("-x",)),
-            "toolkit explain --rules r.toml -- -x",
+            "toolkit explain --rules r.toml --env prod -- -x",
         ),
         (ShellCommand("aws s3 sync", ("dist", "s3://web")), "aws s3 sync dist s3://web"),
         (

@@ -3,7 +3,8 @@ expected. What rules.toml and the files that it includes have in common.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -100,13 +101,13 @@ class FileReader:
             return None
         return self.convert(table, into, section, name, common=common)
 
-    def check_word(self, word: str, words: tuple[str, ...], what: str, *keys: str | int) -> None:
+    def check_word(self, word: str, words: Collection[str], what: str, *keys: str | int) -> None:
         """A problem unless the word is one of these."""
         if word not in words:
             self.add_unknown_word(word, words, what, *keys)
 
     def add_unknown_word(
-        self, word: str, words: tuple[str, ...], what: str, *keys: str | int
+        self, word: str, words: Collection[str], what: str, *keys: str | int
     ) -> None:
         """A problem: the word is none of these."""
         choice = f"there are {list_words(words)}" if words else "there is none"
@@ -199,7 +200,7 @@ def base_url_problem(url: str) -> str | None:
     return None if re.match(r"https?://[^/:@\s]", url) else "has no host"
 
 
-def nearest(word: str, words: tuple[str, ...]) -> str:
+def nearest(word: str, words: Collection[str]) -> str:
     """`did you mean 'app'?`, empty if nothing is similar."""
     from difflib import get_close_matches
 
@@ -216,9 +217,9 @@ def nearest(word: str, words: tuple[str, ...]) -> str:
     return ""
 
 
-def list_words(words: tuple[str, ...]) -> str:
+def list_words(words: Collection[str]) -> str:
     """The first of them, and how many more."""
-    first = ", ".join(words[:8])
+    first = ", ".join(islice(words, 8))
     if len(words) > 8:
         return f"{first} and {len(words) - 8} more"
     return first

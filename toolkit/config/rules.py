@@ -46,7 +46,7 @@ MOST_WRITTEN = 1_000_000
 SHORTEST.
 """
 SHORTEST = 32
-MOST_FILLED = 200_000
+MOST_FILLED = 100_000
 """How many names of targets are filled in with the variables of all environments, to see that they
 can be used and differ.
 """
@@ -288,7 +288,7 @@ class _Loader(FileReader):
         return tuple(needs)
 
     def _check_need(
-        self, need: Need, loaded: Rules, targets: tuple[str, ...], keys: tuple[str | int, ...]
+        self, need: Need, loaded: Rules, targets: Collection[str], keys: tuple[str | int, ...]
     ) -> None:
         self.check_word(need.target, targets, "target", *keys)
         if need.region is None:
@@ -296,7 +296,7 @@ class _Loader(FileReader):
         regions: dict[str, None] = {}
         for environment in loaded.environments.values():
             regions |= dict.fromkeys(environment.regions)
-        self.check_word(need.region, tuple(regions), "region", *keys)
+        self.check_word(need.region, regions, "region", *keys)
 
     def _rules(self, tables: tuple[object, ...]) -> Iterator[Rule]:
         first_uses: dict[str, int] = {}
@@ -345,7 +345,7 @@ class _Loader(FileReader):
         """Dangling names. A target that exists but is broken counts: its own problem has been
         reported.
         """
-        targets = tuple(tables.get("targets", {}))
+        targets = dict.fromkeys(tables.get("targets", {}))
         environment = loaded.environment
         if environment is not None and environment not in tables.get("environments", {}):
             names = tuple(loaded.environments)
