@@ -30,9 +30,9 @@ for profile, examples in {"quick": 20, "complete": 300, "night": 5000}.items():
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or by_mode("quick", "complete", "night"))
 
 
-STORY = "for the whole file, in order."
-"""What the docstring of a file says whose tests are one story: each goes on from where the one
-before has left its system.
+STORY = "for the whole file"
+"""What the docstring of a file says whose tests are run by one worker: they are one story, in which
+each goes on from where the one before has left its system, or share what takes long to make.
 """
 
 
@@ -41,7 +41,7 @@ def _is_a_story(path: Path) -> bool:
         return STORY in " ".join(file.read(500).split())
 
 
-IN_ORDER = frozenset(
+TOGETHER = frozenset(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "tests").rglob("test_*.py")
     if _is_a_story(path)
@@ -53,7 +53,7 @@ class _Stories(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return file if file in IN_ORDER else nodeid
+        return file if file in TOGETHER else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

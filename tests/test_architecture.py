@@ -1,5 +1,5 @@
 """Who may import whom (docs/architecture.md): the layout is only worth something while it is
-true.
+true. The code is parsed once for the whole file.
 """
 
 import ast
@@ -418,6 +418,7 @@ FOREIGN = {"scheme": "of a URL"}
 """Attributes that hold words of others, which happen to be ours as well."""
 
 
+@cache
 def vocabulary() -> dict[str, str]:
     """Each word of our enums, with the name of one that has it."""
     words: dict[str, str] = {}

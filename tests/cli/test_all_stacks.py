@@ -151,6 +151,7 @@ def test_a_stack_that_fails_leaves_the_target_due_until_all_are_well(shop: Shop)
     assert shop.due("live") == []
 
 
+@pytest.mark.slow("kills", keep=1)
 @pytest.mark.parametrize("moment", ['"executed":true', '"verdict"'])
 def test_a_run_that_is_killed_between_its_stacks_is_resumed_to_its_end(
     shop: Shop, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -313,6 +313,7 @@ def test_a_start_that_is_never_answered_is_in_doubt_and_attach_finds_it(stage: S
     assert "no task of it is known" in again.err
 
 
+@pytest.mark.slow("waiting as long as AWS says")
 def test_throttling_is_said_and_waited_out(stage: Stage) -> None:
     stage.endpoint.fault("RunTask", 2, "throttle")
     stage.endpoint.fault("DescribeTasks", 10, "throttle", skip=1)

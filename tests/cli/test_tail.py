@@ -241,6 +241,7 @@ def test_throttling_is_said_and_waited_out_and_nothing_is_lost(
     assert (calls[:3], calls[3] > 10) == ([5, 10, 10], True)
 
 
+@pytest.mark.slow("waiting as long as AWS says")
 def test_without_following_it_gives_up_after_some_tries(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,7 +61,7 @@ def check(build: Build, tmp_path: Path) -> None:
 
 
 @needs_strace
-@pytest.mark.slow("observed builds", keep=4)
+@pytest.mark.slow("observed builds", keep=2)
 @pytest.mark.parametrize("name", BUILDS)
 def test_every_file_that_the_result_depends_on_is_seen(name: str, tmp_path: Path) -> None:
     check(BUILDS[name], tmp_path)

@@ -1,6 +1,6 @@
 """What a Dockerfile takes from its context: BuildKit's rules, one test a rule."""
 
-from time import monotonic
+from time import process_time
 
 import pytest
 
@@ -108,9 +108,9 @@ def test_a_source_is_known_as_far_as_docker_says_the_same_for_every_build(
 
 
 def test_a_hostile_line_of_arguments_is_read_in_no_time() -> None:
-    began = monotonic()
+    began = process_time()
     assert paths(f"FROM x\nARG {'a=b ' * 100_000}\nCOPY $a /\n") == ["b"]
-    assert monotonic() - began < 10
+    assert process_time() - began < 10
 
 
 def test_a_stage_hands_on_its_variables_arguments_included() -> None:

@@ -2,7 +2,7 @@
 folders take their content along.
 """
 
-from time import monotonic
+from time import process_time
 
 import pytest
 
@@ -137,6 +137,6 @@ def test_what_is_known_of_a_folder_holds_for_the_other_paths_in_it_only() -> Non
     "text", ["^" * 200_000, "[a]" * 300_000, "[" + "[:" * 300_000, "[[:digit:]]" * 50_000]
 )
 def test_a_hostile_pattern_is_read_in_no_time(text: str) -> None:
-    began = monotonic()
+    began = process_time()
     parse_if_possible(text)
-    assert monotonic() - began < 10
+    assert process_time() - began < 10

@@ -279,10 +279,10 @@ def test_the_local_paths_of_a_template(text: str, paths: list[str]) -> None:
 
 
 def test_a_hostile_template_is_read_in_a_moment() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     for text in ("Code:" + "\n" * 1_000_000, "Code: " * 160_000, "CodeUri: " + "a" * 1_000_000):
         local_paths("t.yaml", text)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_ring_of_links_ends(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ _USED = re.compile(
     r"^on this machine  .*\n[- ]+\n(?:.*\n)*?in all, with toolkit .*\n", re.MULTILINE
 )
 """What a run took on this machine, as a table."""
-_DONE = re.compile(r"^(\[[\w-]+\] done|[\w-]+ [0-9a-f]{12}: done)$", re.MULTILINE)
+_DONE = re.compile(r"^(\[[\w:-]+\] done|[\w-]+ [0-9a-f]{12}: done)$", re.MULTILINE)
 """A quick machine is done in less than a second."""
 _MOVING = re.compile(
     r"^(\[(\w+)\] moving .*\n)(?:\[\2\] \d+ of \d+ tasks running\n)*", re.MULTILINE

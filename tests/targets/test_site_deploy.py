@@ -153,6 +153,7 @@ def prepared(stage: SiteStage, action: str) -> Job:
     return stage.back(3, 1, distribution="E1", keep=KEEP)
 
 
+@pytest.mark.slow("crashes", keep=1)
 @pytest.mark.parametrize("action", ["deploy", "rollback"])
 def test_resumed_after_a_crash_at_any_moment_it_ends_as_if_nothing_had_happened(
     action: str, aws_endpoint: Endpoint, tmp_path: Path
@@ -325,6 +326,7 @@ def test_a_deploy_that_waits_for_cloudfront_is_not_taken_for_dead(stage: SiteSta
     assert stage.manifest().beats == 0
 
 
+@pytest.mark.slow("crashes")
 def test_a_deploy_after_one_that_died_at_any_moment_ends_as_without_it(
     aws_endpoint: Endpoint, tmp_path: Path
 ) -> None:

@@ -251,9 +251,9 @@ def test_the_files_that_a_style_needs_are_found() -> None:
     ],
 )
 def test_a_style_that_is_made_to_be_slow_is_read_in_linear_time(text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert list(referred_keys("a.css", text, "")) == []
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -406,6 +406,7 @@ def test_a_link_to_settings_counts_as_settings(stage: SiteStage, tmp_path: Path)
         stage.apply(stage.job(1, {"allow_links_out": True}))
 
 
+@pytest.mark.slow("bombs")
 def test_links_that_make_too_many_folders_of_a_few_are_refused_soon(tmp_path: Path) -> None:
     for number in range(20):
         folder = tmp_path / "dist" / str(number)
@@ -413,10 +414,10 @@ def test_links_that_make_too_many_folders_of_a_few_are_refused_soon(tmp_path: Pa
         for name in ("a", "b"):
             os.symlink(f"../{number + 1}", folder / name)
     (tmp_path / "dist" / "20").mkdir()
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(Refused, match="more than 50,000 folders"):
         read_source(str(tmp_path), "dist", lambda: None)
-    assert time.monotonic() - began < 30
+    assert time.process_time() - began < 30
 
 
 def test_a_folder_with_two_names_is_published_under_both(stage: SiteStage, tmp_path: Path) -> None:

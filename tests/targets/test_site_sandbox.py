@@ -257,6 +257,7 @@ class Strict:
         return Www(self._signed_in(*self._key), self._folder, None)
 
 
+@pytest.mark.slow("permissions, one by one", keep=1)
 @pytest.mark.real_time
 @pytest.mark.sandbox
 def test_exactly_these_permissions_are_enough_and_without_any_of_them_something_is_refused(

@@ -470,12 +470,12 @@ ALIASES = "a: &a [x, x]\n" + "".join(
 def test_a_hostile_template_is_left_to_cloudformation_at_once(
     repo: PackagedFolder, text: str
 ) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     repo.root.mkdir()
     assert package_template(
         str(repo.root), "template.yaml", text, lambda: WHERE
     ) == PackagedTemplate(text, ())
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 # --- in the emulator

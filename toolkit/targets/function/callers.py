@@ -19,7 +19,11 @@ def bypasses(job: Job, ports: Ports) -> tuple[str, ...]:
     """A line for each caller that AWS knows of. Raises CloudError."""
     aws, name, alias = ports.aws(job.location), str(job.settings.function), job.settings.alias
     found = dict.fromkeys(
-        (*_event_sources(aws, name), *_addresses(aws, name), *_allowed(aws, name))
+        (
+            *_event_sources(aws, name),
+            *_addresses(aws, name),
+            *allowed_callers(functions.policy(aws, name)),
+        )
     )
     return tuple(f"{caller} $LATEST of {name}, past alias {alias}" for caller in found)
 
@@ -44,13 +48,14 @@ def _addresses(aws: Aws, name: str) -> Iterator[str]:
             yield "its function URL calls"
 
 
-def _allowed(aws: Aws, name: str) -> Iterator[str]:
-    """Whom its policy lets call it, such as API Gateway: the policy of an alias is another one."""
-    text = functions.policy(aws, name)
-    if not text:
+def allowed_callers(policy_text: str) -> Iterator[str]:
+    """Whom a function's policy lets call it, such as API Gateway; the policy of an alias is another
+    one. Empty where there is none.
+    """
+    if not policy_text:
         return
     try:
-        policy = json.loads(text)
+        policy = json.loads(policy_text)
     except ValueError:
         policy = None
     statements = policy.get("Statement") if isinstance(policy, dict) else None
