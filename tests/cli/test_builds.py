@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -350,21 +350,29 @@ def test_a_build_that_nobody_needs_any_more_is_skipped(
 # Killed
 
 
-class KilledShop:
-    """The same in processes of their own, in an AWS that nobody kills."""
+class ShopProcesses:
+    """Apps, and toolkit in processes of their own, in an AWS that nobody kills."""
 
-    def __init__(self, remote: Remote, folder: Path) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        folder: Path,
+        apps: Sequence[str],
+        files: Mapping[str, str],
+        rules: str,
+        **environment: str,
+    ) -> None:
         self.remote = remote
-        self.repo = Repo.make(folder / "repo", FILES, RULES)
-        for name in ("web", "worker"):
+        self.repo = Repo.make(folder / "repo", files, rules)
+        for name in apps:
             uri = remote.do("ecr", "repository", name)["uri"]
             old = remote.do("ecr", "image", name, "old")["digest"]
             remote.do("ecs", "service", name, f"{uri}@{old}", cluster="main")
         self._environment = {
             **os.environ,
             **remote.environment,
+            **environment,
             "TOOLKIT_STATE_DIR": str(folder / "state"),
-            "TOOLKIT_BUILDER": "built-in",
             "PYTHONPATH": str(ROOT),
         }
 
@@ -378,6 +386,20 @@ class KilledShop:
             stderr=subprocess.PIPE,
         )
 
+    def ended(self, *words: str) -> Result:
+        with self.started(*words) as child:
+            out, err = child.communicate(timeout=120)
+        return Result(child.returncode, out.decode(), err.decode())
+
+
+class KilledShop(ShopProcesses):
+    """The two apps, whose deploy is killed."""
+
+    def __init__(self, remote: Remote, folder: Path) -> None:
+        super().__init__(
+            remote, folder, ("web", "worker"), FILES, RULES, TOOLKIT_BUILDER="built-in"
+        )
+
     def killed_at(self, call: str, *words: str) -> None:
         """Begin a command, and kill it while the answer to such a call is on its way."""
         self.remote.latency(3, call)
@@ -389,11 +411,6 @@ class KilledShop:
                 time.sleep(0.01)
             child.send_signal(signal.SIGKILL)
         self.remote.latency(0, call)
-
-    def ended(self, *words: str) -> Result:
-        with self.started(*words) as child:
-            out, err = child.communicate(timeout=120)
-        return Result(child.returncode, out.decode(), err.decode())
 
 
 @pytest.mark.slow("kills", keep=1)

@@ -6,19 +6,17 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.artifacts.images.support import Engines
-from tests.cli.test_builds import FILES, RULES, TwoApps, verdicts
+from tests.cli.test_builds import FILES, RULES, ShopProcesses, TwoApps, verdicts
 from tests.support.aws import Endpoint, Remote
 from tests.support.podman import Podman
 from tests.support.podman import podman as podman
-from tests.support.repo import Repo
-from tests.support.run import ROOT, Result, Toolkit
+from tests.support.run import Toolkit
 
 ANSWERS = '{ port = 8080, path = "/ok", deadline = "20s" }'
 SKIPPED = "the container test is skipped (--fast)"
@@ -108,41 +106,16 @@ SERVES = (
 )
 
 
-class Town:
-    """An app in processes of their own, in an AWS that nobody kills."""
+class Town(ShopProcesses):
+    """An app whose image podman builds and tests."""
 
     def __init__(self, remote: Remote, folder: Path, podman: Podman) -> None:
-        self.remote, self.podman = remote, podman
         files = {**FILES, "app/Dockerfile": SERVES, "app/www/ok": "ok\n"}
-        self.repo = Repo.make(folder / "repo", files, TESTED)
+        own = {**podman.environment, "TOOLKIT_BUILDER": "podman"}
+        super().__init__(remote, folder, ("web",), files, TESTED, **own)
+        self.podman = podman
         shutil.copy(podman.busybox, self.repo.path / "app" / "busybox")
         self.repo.commit()
-        uri = remote.do("ecr", "repository", "web")["uri"]
-        old = remote.do("ecr", "image", "web", "old")["digest"]
-        remote.do("ecs", "service", "web", f"{uri}@{old}", cluster="main")
-        self._environment = {
-            **os.environ,
-            **remote.environment,
-            **podman.environment,
-            "TOOLKIT_STATE_DIR": str(folder / "state"),
-            "TOOLKIT_BUILDER": "podman",
-            "PYTHONPATH": str(ROOT),
-        }
-
-    def started(self, *words: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "toolkit", *words],
-            cwd=self.repo.path,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def ended(self, *words: str) -> Result:
-        with self.started(*words) as child:
-            out, err = child.communicate(timeout=120)
-        return Result(child.returncode, out.decode(), err.decode())
 
     def never_answers(self) -> None:
         """From now on the page is missing."""

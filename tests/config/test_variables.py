@@ -231,6 +231,15 @@ def test_targets_that_share_a_repository_need_the_same_container_test(case: str)
 
 ALIKE = {
     "the same": (an_app("a", "r"), a_function("b", "r")),
+    "the same in other words": (
+        an_app("a", "r", 'container_test = { port = 80, pass_env = ["A", "B"] }\n'),
+        an_app(
+            "b",
+            "r",
+            'container_test = { port = 80, path = "/", status = 200, pass_env = ["B", "A"],'
+            ' deadline = "60s" }\n',
+        ),
+    ),
     "no test": (an_app("a", "r", ""), an_app("b", "r", "")),
     "other repositories": (an_app("a", "r"), an_app("b", "s", OTHER_TEST)),
     "no build": (an_app("a", "r"), an_app("b", "r", "", build="")),

@@ -509,8 +509,10 @@ def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: HealthStag
     stage.rules()
     from toolkit.errors import Refused
 
-    with pytest.raises(Refused, match="has nothing to check"):
+    with pytest.raises(Refused, match="has nothing to check") as refused:
         stage.look()
+    hint = "add a target of kind app, stack, function, site or command, or a check"
+    assert sentence(refused.value.next) == hint
 
 
 def test_a_program_that_a_check_names_is_not_started(stage: HealthStage) -> None:

@@ -358,10 +358,11 @@ def test_doctor_says_what_of_the_commit_is_not_on_disk(shop: Shop) -> None:
 
 CDK = 'kind = "stack"\nstack = "Jobs"\ncdk = "infra"'
 SITE = 'kind = "site"\nsource = "dist"\nbucket = "jobs"\nbuild = { command = ["make"] }'
+COMMAND = 'kind = "command"\ndeploy = ["true"]'
 
 
-@pytest.mark.parametrize("program", [CDK, SITE])
-def test_a_cdk_app_or_a_build_in_the_root_may_read_what_no_rule_owns(
+@pytest.mark.parametrize("program", [CDK, SITE, COMMAND])
+def test_a_cdk_app_a_build_or_a_program_in_the_root_may_read_what_no_rule_owns(
     program: str, shop: Shop
 ) -> None:
     """A program may read any file; what a rule gives to others is theirs."""

@@ -27,6 +27,7 @@ from toolkit.errors import (
     NotAllowed,
     ProgramFailed,
     Refused,
+    RegistryError,
     Stopped,
     TagTaken,
     ToolkitError,
@@ -40,6 +41,7 @@ from toolkit.targets.app import provenance
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.options import AppOptions, AppRestore
 from toolkit.targets.app.settings import Build
+from toolkit.targets.container_test import ContainerTest
 
 THEIRS = "222222222222"
 THEIR_HOST = f"{THEIRS}.dkr.ecr.eu-west-1.amazonaws.com"
@@ -282,6 +284,19 @@ def test_whether_an_image_was_built_in_the_same_way_is_told_where_nobody_can_see
     assert sentence(warning).startswith(
         f"whether image {'b' * 40} was built as rules.toml says could not be checked: "
     )
+
+
+def test_an_image_of_which_nobody_knows_whether_it_was_tested_is_deployed_with_fast_only(
+    twins: AppStage,
+) -> None:
+    twins.endpoint.ecr.image("backend", "b" * 40)  # its layers and its configuration are not there
+    job = unbuilt(twins)
+    tested = replace(job, settings=replace(job.settings, container_test=ContainerTest()))
+    with pytest.raises(RegistryError):
+        app.preview(tested, twins.ports)
+    fast = replace(tested, options=replace(tested.options, fast=True))
+    [warning] = app.preview(fast, twins.ports).warnings
+    assert "could not be checked" in sentence(warning)
 
 
 def test_an_image_that_says_nothing_of_its_build_is_taken(twins: AppStage) -> None:

@@ -3,17 +3,14 @@ and what fails on the way.
 """
 
 import http.client
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from tests.support.probe import in_turn, probing
 from tests.support.report import Report
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
 from toolkit.model import Version
@@ -25,8 +22,6 @@ from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.options import AppOptions, AppRestore
 from toolkit.targets.app.settings import Build
 
-EVERY_S = 0.05
-"""How often a probe asks: twenty times a second."""
 DOCKERFILE = (
     "FROM scratch\nENV HOST=localhost PORT=8080 PYTHONUNBUFFERED=1\nCOPY main.py /app/main.py\nCMD"
     ' ["python", "/app/main.py"]\n'
@@ -139,34 +134,6 @@ class Box:
         finally:
             connection.close()
 
-    @contextmanager
-    def asked(self) -> Iterator[list[str]]:
-        """What a probe is answered meanwhile, and a little longer, without repetitions."""
-        answers: list[str] = []
-        in_turn: list[str] = []
-        over = threading.Event()
-
-        def ask() -> None:
-            while not over.wait(EVERY_S):
-                try:
-                    answers.append(self.answer())
-                except (OSError, http.client.HTTPException) as problem:
-                    answers.append(f"failed: {problem!r}")
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        try:
-            while not answers:
-                time.sleep(EVERY_S)
-            yield in_turn
-            seen = len(answers)
-            while len(answers) < seen + 3:
-                time.sleep(EVERY_S)
-        finally:
-            over.set()
-            thread.join()
-            in_turn += [answer for answer, _ in groupby(answers)]
-
     def job(self, version: str, **fields: Any) -> Job:
         """The deploy of a version from the files that are there."""
         job = Job(
@@ -253,21 +220,21 @@ def test_two_versions_are_deployed_a_third_fails_truthfully_and_the_first_comes_
 
 
 def test_a_probe_sees_no_failed_answer_during_deploy_failed_deploy_and_rollback(box: Box) -> None:
-    with box.asked() as answers:
+    with probing(box.answer) as answers:
         first = box.deployed("1" * 40, ANSWERS.format(answer="one"))
     assert _moves(answers) == ["sandbox: nothing deployed\n", "one"]
-    with box.asked() as answers:
+    with probing(box.answer) as answers:
         assert box.deployed("2" * 40, ANSWERS.format(answer="two")).verdict == "succeeded"
     assert _moves(answers) == ["one", "two"]
-    with box.asked() as answers:
+    with probing(box.answer) as answers:
         assert box.deployed("3" * 40, CRASHES).verdict == "rolled-back"
-    assert answers == ["two"]
+    assert in_turn(answers) == ["two"]
     assert first.live is not None
     restore = AppRestore(
         image_digest=first.live.detail["digest"],
         task_definition=first.live.detail["task definition"],
     )
-    with box.asked() as answers:
+    with probing(box.answer) as answers:
         back = box.deployed("1" * 40, "", action="rollback", restore=restore, run="r-back")
     assert back.verdict == "succeeded"
     assert _moves(answers) == ["two", "one"]

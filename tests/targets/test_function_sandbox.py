@@ -4,24 +4,18 @@ their callers see meanwhile.
 
 import io
 import json
-import threading
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 
 import pytest
 
+from tests.support.probe import in_turn, probing
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
-from toolkit.ports.aws.client import Aws
 from toolkit.targets.function.kind import kind as function
 
-EVERY_S = 0.05
-"""How often a caller calls: twenty times a second."""
 CODE = "def handler(event, context):\n    return {answer!r}\n"
 RULES = f"""\
 version = 1
@@ -89,55 +83,21 @@ class Town:
         result = self.aws.read("lambda", "invoke", FunctionName="mail", Qualifier="live")
         return str(json.loads(result["Payload"].read()))
 
-    @contextmanager
-    def called(self) -> Iterator[list[str]]:
-        """The answers of a caller that calls all the time."""
-        answers: list[str] = []
-        over = threading.Event()
-        caller = Aws(None, REGION)
-        caller.account()
-
-        def call() -> None:
-            while not over.wait(EVERY_S):
-                try:
-                    result = caller.read("lambda", "invoke", FunctionName="mail", Qualifier="live")
-                    answers.append(json.loads(result["Payload"].read()))
-                except Exception as problem:
-                    answers.append(f"failed: {problem}")
-
-        thread = threading.Thread(target=call)
-        thread.start()
-        try:
-            while not answers:
-                time.sleep(EVERY_S)
-            yield answers
-            seen = len(answers)
-            while len(answers) < seen + 3:
-                time.sleep(EVERY_S)
-        finally:
-            over.set()
-            thread.join()
-
 
 @pytest.fixture
 def town(cloud: Cloud, tmp_path: Path, toolkit: Toolkit) -> Town:
     return Town(cloud, tmp_path, toolkit)
 
 
-def in_turn(answers: list[str]) -> list[str]:
-    """The answers without repetitions."""
-    return [answer for answer, _ in groupby(answers)]
-
-
 def test_callers_get_the_old_answers_then_the_new_ones_and_no_failure(town: Town) -> None:
-    with town.called() as answers:
+    with probing(town.answer) as answers:
         town.toolkit("deploy-function", "mail", "--yes", "--adopt")
     assert in_turn(answers) == ["theirs", "one"]
     town.write("two")
-    with town.called() as answers:
+    with probing(town.answer) as answers:
         town.toolkit("deploy", "--yes")
     assert in_turn(answers) == ["one", "two"]
-    with town.called() as answers:
+    with probing(town.answer) as answers:
         town.toolkit("rollback", "mail", "--yes")
     assert in_turn(answers) == ["two", "one"]
 

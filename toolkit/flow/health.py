@@ -100,10 +100,8 @@ def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> Healt
     for name in names:
         subjects += _subjects(request, rules, checks, name, ports)
     if not any(subject.kind != CREDENTIALS for subject in subjects):
-        raise Refused(
-            "rules.toml has nothing to check",
-            "targets of kind app, stack, function or site, or checks",
-        )
+        able = targets.names_of(lambda kind: issubclass(kind.Settings, JudgedSettings))
+        raise Refused("rules.toml has nothing to check", f"add a target of kind {able}, or a check")
     if request.targets:
         subjects = named_subjects(request.targets, subjects, rules, checks)
     subjects = _with_trust(subjects, rules, git)

@@ -112,12 +112,10 @@ def _runner(job: Job, ports: Ports, container: str | None) -> TaskRunner:
     require_account(job, ports)
     runner = kinds.kind(job.kind).task_runner(job, ports, container)
     if runner is None:
-        able = [
-            name for name in kinds.KINDS if type(kinds.kind(name)).task_runner != Kind.task_runner
-        ]
+        able = kinds.names_of(lambda kind: type(kind).task_runner != Kind.task_runner)
         raise Refused(
             f"toolkit cannot run a command in target {job.target} (kind {job.kind})",
-            f"name a target of kind {' or '.join(able)}",
+            f"name a target of kind {able}",
         )
     return runner
 

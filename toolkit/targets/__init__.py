@@ -7,7 +7,7 @@ kind and whose object is a `toolkit.targets.base.Kind` (docs/extending.md).
 
 import sys
 import sysconfig
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from importlib import import_module
 from typing import Any, cast
@@ -38,6 +38,12 @@ def kind(name: str) -> Kind:
         known = getattr(sys.modules.get(KINDS[name]), "kind", None)
         return cast(Kind, known or import_module(KINDS[name]).kind)
     return _load(_installed()[name])
+
+
+def names_of(suits: Callable[[Kind], bool]) -> str:
+    """The kinds of ours that suit, as a sentence names them: `app, stack or site`."""
+    *others, last = [name for name in KINDS if suits(kind(name))]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 class _Names(Collection[str]):

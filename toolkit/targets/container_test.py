@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from toolkit.errors import Refused
 from toolkit.formats.durations import seconds
@@ -16,6 +17,7 @@ LABEL = "toolkit.container-test"
 """The label of an image that was pushed only after a container of it had passed."""
 PASSED = "passed"
 SKIPPED = "skipped (--fast)"
+ROOT, FINE = "/", 200
 FAST = base.option("Skip the container test before an image is pushed.", consent=True)
 """How `--fast` is declared."""
 
@@ -33,13 +35,11 @@ class ContainerTest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         ),
     ] = None
     path: Annotated[
-        Annotated[str, Meta(pattern=r"^/[^\s#]*$(?!\n)")] | None,
-        Meta(description="The path that is asked for; by default `/`."),
-    ] = None
+        str, Meta(pattern=r"^/[^\s#]*$(?!\n)", description="The path that is asked for.")
+    ] = ROOT
     status: Annotated[
-        Annotated[int, Meta(ge=200, le=599)] | None,
-        Meta(description="The status that it has to answer; by default 200."),
-    ] = None
+        int, Meta(ge=200, le=599, description="The status that it has to answer.")
+    ] = FINE
     command: Annotated[
         tuple[base.Text, ...],
         Meta(
@@ -70,13 +70,23 @@ def problem(test: ContainerTest | None) -> str | None:
     """What is wrong with a test whose types are right, None if nothing is."""
     if test is None:
         return None
-    if test.port is None and (test.path is not None or test.status is not None):
+    if test.port is None and (test.path, test.status) != (ROOT, FINE):
         return "`path` and `status` of `container_test` need a `port`"
     if not seconds(test.deadline):
         return f"`deadline` of `container_test` is {test.deadline}, and has to be at least 1s"
     if "\0" in "".join((*test.command, *test.env.values())):
         return "`container_test` holds a NUL character"
     return None
+
+
+def comparable(test: ContainerTest | None) -> ContainerTest | None:
+    """Equal for equal tests, in whichever words rules.toml has their time, and in whichever order
+    their variables.
+    """
+    if test is None:
+        return None
+    deadline = f"{seconds(test.deadline)}s"
+    return replace(test, deadline=deadline, pass_env=tuple(sorted(test.pass_env)))
 
 
 def image_test(test: ContainerTest | None, skipped: bool) -> "ImageTest | None":
@@ -87,18 +97,13 @@ def image_test(test: ContainerTest | None, skipped: bool) -> "ImageTest | None":
 
     return ImageTest(
         test.port,
-        test.path or "/",
-        test.status or 200,
+        test.path,
+        test.status,
         test.command,
         dict(test.env),
         test.pass_env,
         seconds(test.deadline) or 60,
     )
-
-
-def labels(test: ContainerTest | None, skipped: bool) -> dict[str, str]:
-    """The labels of an image that passes before it is pushed."""
-    return {LABEL: PASSED} if test is not None and not skipped else {}
 
 
 def described(test: ContainerTest | None, skipped: bool) -> dict[str, str]:
@@ -109,8 +114,7 @@ def described(test: ContainerTest | None, skipped: bool) -> dict[str, str]:
         return {"container_test": SKIPPED}
     if test.port is None:
         return {"container_test": "exit code 0"}
-    answer = f"{test.status or 200} at port {test.port}, {test.path or '/'}"
-    return {"container_test": answer}
+    return {"container_test": f"{test.status} at port {test.port}, {test.path}"}
 
 
 def tell_skipped(test: ContainerTest | None, skipped: bool, report: base.Report) -> None:
@@ -120,17 +124,9 @@ def tell_skipped(test: ContainerTest | None, skipped: bool, report: base.Report)
         report.keep(container_test=SKIPPED)
 
 
-def keep_passed(test: ContainerTest | None, skipped: bool, report: base.Report) -> None:
-    """Keep in the run's record that what was just pushed had passed."""
-    if test is not None and not skipped:
-        report.keep(container_test=PASSED)
-
-
-def refuse_untested(
-    test: ContainerTest | None, skipped: bool, image: str, theirs: Mapping[str, str]
-) -> None:
+def refuse_untested(image: str, labels: Mapping[str, str]) -> None:
     """Raises Refused for an image of another build whose labels do not say that it has passed."""
-    if test is not None and not skipped and theirs.get(LABEL) != PASSED:
+    if labels.get(LABEL) != PASSED:
         raise Refused(
             f"image {image} was pushed without a container test",
             "deploy it untested with --fast, or commit a change to build it again; targets that "

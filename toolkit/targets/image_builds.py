@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from toolkit.errors import CredentialsProblem, Missing, TagTaken, ToolkitError
-from toolkit.model import Version
+from toolkit.errors import CredentialsProblem, Missing, Refused, TagTaken, ToolkitError
+from toolkit.model import ImageSource, Version
 from toolkit.operations import Job, PlannedCall
 from toolkit.ports.aws import ecr
 from toolkit.ports.aws.client import Aws
@@ -79,7 +79,20 @@ class _Push(Struct, frozen=True):
     alike: "Callable[[RegistryAddress, str], bool]"
 
 
-def build_labels(version: Version, how: Sequence[Any]) -> dict[str, str]:
+def build_recipe(job: Job, root: str, source: ImageSource, platform: str | None) -> "Recipe":
+    """How the image of a job is built, and what a container of it has to pass."""
+    from toolkit.artifacts.images import Recipe
+
+    context, file, args = source.context, source.dockerfile, source.args
+    how = [context, file, platform, source.stage, sorted(args.items())]
+    labels = _build_labels(job.version, how)
+    test = container_test.image_test(job.settings.container_test, job.options.fast)
+    if test is not None:
+        labels[container_test.LABEL] = container_test.PASSED
+    return Recipe(root, context, file, platform, source.stage, dict(args), labels, test)
+
+
+def _build_labels(version: Version, how: Sequence[Any]) -> dict[str, str]:
     """The labels of an image. `how` is what decides about it besides the commit: two targets that
     build one commit in different ways must not take each other's image for their own.
     """
@@ -105,6 +118,27 @@ def registry_address(aws: Aws, repository: Mapping[str, Any]) -> "RegistryAddres
     host, _, name = str(repository["repositoryUri"]).partition("/")
     user, password = ecr.login(aws)
     return RegistryAddress(host, ecr.address(aws, host), name, user, SecretText(password))
+
+
+def check_built_alike(place: ImagePlace, digest: str, recipe: "Recipe", setting: str) -> None:
+    """Check by its labels that the image which has the tag was built as the recipe says, which is
+    the `setting` of rules.toml, and has passed a container test where one is needed: another
+    target, or another environment, may build the same commit in another way.
+
+    Raises Refused, and ToolkitError where the labels cannot be read.
+    """
+    from toolkit.artifacts.images import image_config
+
+    labels = image_config(registry_address(place.aws, place.described), digest)["labels"]
+    theirs = labels if isinstance(labels, Mapping) else {}
+    if theirs.get(BUILD_LABEL) not in (None, recipe.labels[BUILD_LABEL]):
+        raise Refused(
+            f"image {place.tag} is in repository {place.name.name}, but was built in another way"
+            f" (`{setting}`, or for another processor)",
+            "use a separate repository for each build",
+        )
+    if recipe.test is not None:
+        container_test.refuse_untested(place.tag, theirs)
 
 
 def check_existing(place: ImagePlace, digest: str, ports: Ports) -> None:
@@ -207,20 +241,21 @@ def _build_image(build: ImageBuild, report: Report) -> _Built:
     """Build the image, and push it into its place."""
     from toolkit.artifacts.images import builder
 
-    place, call = build.place, build.call
+    place, call, recipe = build.place, build.call, build.recipe
     image_builder = builder(place.job.options.builder)
 
     def push(address: "RegistryAddress") -> str:
         report.prepare(call.name, **call.what)
-        pushed = image_builder.build_and_push(build.recipe, address, place.tag, report)
-        container_test.keep_passed(test, skipped, report)
+        pushed = image_builder.build_and_push(recipe, address, place.tag, report)
+        if recipe.test is not None:
+            report.keep(container_test=container_test.PASSED)
         return pushed.digest
 
     def alike(address: "RegistryAddress", theirs: str) -> bool:
-        return image_builder.alike(address, theirs, build.recipe)
+        return image_builder.alike(address, theirs, recipe)
 
-    test, skipped = place.job.settings.container_test, place.job.options.fast
-    container_test.tell_skipped(test, skipped, report)
+    settings, options = place.job.settings, place.job.options
+    container_test.tell_skipped(settings.container_test, options.fast, report)
     report.phase(f"building image {place.tag}")
     return _Built(place, *_push(place, _Push(push, alike), report))
 

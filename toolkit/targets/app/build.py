@@ -11,12 +11,12 @@ from toolkit.ports.aws import ecr
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets import image_builds
-from toolkit.targets.app.image import build_recipe
+from toolkit.targets.app.image import build_recipe, image_place
 from toolkit.targets.app.preview import checked_state, create_calls, push_call
 from toolkit.targets.app.sizes import keep_sizes, kept_size
 from toolkit.targets.app.state import CurrentState, registry_client, requested_image
 from toolkit.targets.base import Report
-from toolkit.targets.image_builds import ImageBuild, ImagePlace
+from toolkit.targets.image_builds import ImageBuild
 
 
 def build(job: Job, ports: Ports, report: Report) -> None:
@@ -54,8 +54,7 @@ def image_digest(job: Job, ports: Ports, state: CurrentState, report: Report) ->
     """The digest of the image in the job's repository, where one step of the run puts it for all
     that need it there, if it is missing.
     """
-    registry, name = registry_client(job, ports), ecr.named(job.settings.repository)
-    place = ImagePlace(job, registry, name, state.repository, state.tag)
+    place = image_place(job, ports, state)
     if state.digest is not None:
         image_builds.check_existing(place, state.digest, ports)
         return state.digest

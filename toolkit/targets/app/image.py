@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import CredentialsProblem, Refused, ToolkitError
 from toolkit.operations import Job
+from toolkit.ports.aws import ecr
 from toolkit.ports.ports import Ports
-from toolkit.targets import container_test, image_builds
+from toolkit.targets import image_builds
 from toolkit.targets.app import definition as definitions
-from toolkit.targets.app.settings import AppSettings, dockerfile
+from toolkit.targets.app.settings import AppSettings, image_source
 from toolkit.targets.app.state import ROLLBACK, CurrentState, registry_client
-from toolkit.targets.image_builds import BUILD_LABEL, build_labels, registry_address
+from toolkit.targets.image_builds import ImagePlace
 
 if TYPE_CHECKING:
     from toolkit.artifacts.images import Recipe
@@ -20,31 +21,20 @@ Shape = Mapping[str, Any]
 
 def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
     """How the image is built."""
-    from toolkit.artifacts.images import Recipe
-
     settings: AppSettings = job.settings
-    paths, build = dockerfile(settings), settings.build
-    if paths is None or build is None:
+    if settings.build is None:
         raise Refused(
             f"{job.target} has no `build` in rules.toml",
             "choose an existing image with --image TAG",
         )
-    context, file = paths
-    platform = build_platform(job, state)
-    how = [context, file, platform, build.target, sorted(build.args.items())]
-    labels = build_labels(job.version, how)
-    test, skipped = settings.container_test, job.options.fast
-    labels |= container_test.labels(test, skipped)
-    return Recipe(
-        ports.root,
-        context,
-        file,
-        platform,
-        build.target,
-        dict(build.args),
-        labels,
-        container_test.image_test(test, skipped),
-    )
+    source, platform = image_source(settings.build), build_platform(job, state)
+    return image_builds.build_recipe(job, ports.root, source, platform)
+
+
+def image_place(job: Job, ports: Ports, state: CurrentState) -> ImagePlace:
+    """Where the image goes."""
+    registry, name = registry_client(job, ports), ecr.named(job.settings.repository)
+    return ImagePlace(job, registry, name, state.repository, state.tag)
 
 
 def build_platform(job: Job, state: CurrentState) -> str | None:
@@ -89,34 +79,24 @@ def is_newly_used(job: Job, state: CurrentState) -> bool:
 def check_existing_image(
     job: Job, ports: Ports, state: CurrentState, digest: str
 ) -> tuple[str, ...]:
-    """Whether the image that has the version's tag was built as this target's would be: another
-    target, or another environment, may build it from the same commit in another way. Raises Refused
-    where it was; in words what could not be checked.
+    """Whether the image that has the version's tag was built as this target's would be. Raises
+    Refused where it was not; in words what could not be checked. Where it has to be tested, that
+    is an error, too: nobody knows whether it was.
     """
-    from toolkit.artifacts.images import image_config
-
+    recipe = build_recipe(job, ports, state)
     try:
-        address = registry_address(registry_client(job, ports), state.repository)
-        labels = image_config(address, digest)["labels"]
-    except CredentialsProblem:
+        image_builds.check_built_alike(image_place(job, ports, state), digest, recipe, "build")
+    except (CredentialsProblem, Refused):
         raise
     except ToolkitError as problem:
+        if recipe.test is not None:
+            raise
         return (
             (
                 f"whether image {state.tag} was built as rules.toml says could not be checked:"
                 f" {problem}"
             ),
         )
-    theirs = labels if isinstance(labels, Mapping) else {}
-    ours = build_recipe(job, ports, state).labels
-    if theirs.get(BUILD_LABEL) not in (None, ours[BUILD_LABEL]):
-        raise Refused(
-            f"image {state.tag} is in repository {job.settings.repository}, but was built in "
-            "another way (`build`, or for another processor)",
-            "use a separate repository for each build",
-        )
-    test = job.settings.container_test
-    container_test.refuse_untested(test, job.options.fast, state.tag, theirs)
     return ()
 
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolkit.advice import NextCommand
-from toolkit.model import BuiltImage, ImageSource, Inputs, Resource
+from toolkit.model import BuiltImage, Inputs, Resource
 from toolkit.targets import base, container_test
 from toolkit.targets.app.options import AppOptions, AppRestore
-from toolkit.targets.app.settings import AppSettings, dockerfile
+from toolkit.targets.app.settings import AppSettings, image_source
 
 if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
     from datetime import datetime
@@ -61,14 +61,14 @@ class AppKind(base.Kind):
 
     def inputs(self, settings: AppSettings) -> Inputs:
         """Its Dockerfile, what says which files stay out of the build, and the build context."""
-        paths, build = dockerfile(settings), settings.build
-        if paths is None or build is None:
+        if settings.build is None:
             return Inputs()
-        context, file = paths
-        ignore = (f"{file}.dockerignore", posixpath.normpath(f"{context}/.dockerignore"))
-        return Inputs(
-            files=(file, *ignore), images=(ImageSource(context, file, build.target, build.args),)
+        source = image_source(settings.build)
+        ignore = (
+            f"{source.dockerfile}.dockerignore",
+            posixpath.normpath(f"{source.context}/.dockerignore"),
         )
+        return Inputs(files=(source.dockerfile, *ignore), images=(source,))
 
     def provisions(self, settings: AppSettings) -> "tuple[Provision, ...]":
         """Its repository, and the service with its cluster; what is deployed there is an update of
@@ -103,7 +103,8 @@ class AppKind(base.Kind):
         """The image of its `build`."""
         if settings.build is None:
             return None
-        return BuiltImage(settings.repository, settings.container_test)
+        test = container_test.comparable(settings.container_test)
+        return BuiltImage(settings.repository, test)
 
     def command(self, target: str, settings: AppSettings) -> NextCommand | None:
         """The command that deploys it."""
@@ -223,7 +224,10 @@ class AppKind(base.Kind):
 
     def dockerfile(self, settings: AppSettings) -> tuple[str, str] | None:
         """Its build context and Dockerfile."""
-        return dockerfile(settings)
+        if settings.build is None:
+            return None
+        source = image_source(settings.build)
+        return source.context, source.dockerfile
 
 
 kind = AppKind()

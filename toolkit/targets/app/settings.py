@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from toolkit.model import ImageSource
 from toolkit.targets import base
 from toolkit.targets.container_test import ContainerTest
 
@@ -90,12 +91,10 @@ class AppSettings(base.WatchSettings, frozen=True, kw_only=True):
     ] = ()
 
 
-def dockerfile(settings: AppSettings) -> tuple[str, str] | None:
-    """Its context and Dockerfile, if toolkit builds it."""
-    build = settings.build
-    if build is None:
-        return None
-    return (build.context, build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile"))
+def image_source(build: Build) -> ImageSource:
+    """What its image is built from."""
+    file = build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile")
+    return ImageSource(build.context, file, build.target, build.args)
 
 
 def health_outputs(settings: AppSettings) -> dict[str, str]:

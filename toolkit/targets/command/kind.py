@@ -60,12 +60,12 @@ class CommandKind(base.Kind):
         return None
 
     def inputs(self, settings: CommandSettings) -> Inputs:
-        """The folder that its programs run in, without what they write there themselves; for the
-        root, what rules say.
+        """The folder that its programs run in, without what they write there themselves. In the
+        root, they may read anything.
         """
         folder = os.path.normpath(settings.folder)
         if folder == ".":
-            return Inputs()
+            return Inputs(everything=True)
         return Inputs(folders=(folder,), built=tuple(f"{folder}/{name}" for name in WRITTEN))
 
     def programs(self, settings: CommandSettings) -> tuple[str, ...]:

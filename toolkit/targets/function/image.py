@@ -14,8 +14,8 @@ from toolkit.targets import container_test, image_builds
 from toolkit.targets.base import Report
 from toolkit.targets.function.code import Code
 from toolkit.targets.function.marks import content_mark
-from toolkit.targets.function.settings import FunctionImage, dockerfile
-from toolkit.targets.image_builds import BUILD_LABEL, ImageBuild, ImagePlace
+from toolkit.targets.function.settings import FunctionImage, image_source
+from toolkit.targets.image_builds import ImageBuild, ImagePlace
 
 if TYPE_CHECKING:
     from toolkit.artifacts.images import Recipe
@@ -29,24 +29,14 @@ def existing_image(job: Job, ports: Ports, function: Function) -> Code | None:
     repository that does not exist, Refused where the image was built in another way, would not run,
     or cannot be built here.
     """
-    from toolkit.artifacts.images import builder, check_recipe, image_config
+    from toolkit.artifacts.images import builder, check_recipe
 
     recipe, place = _recipe(job, ports, function), _place(job, ports)
     digest = ecr.digest(place.aws, place.name, place.tag)
     if digest is None:
         check_recipe(recipe, builder(job.options.builder).name)
         return None
-    address = image_builds.registry_address(place.aws, place.described)
-    labels = image_config(address, digest)["labels"]
-    theirs = labels if isinstance(labels, dict) else {}
-    if theirs.get(BUILD_LABEL) not in (None, recipe.labels[BUILD_LABEL]):
-        raise Refused(
-            f"image {place.tag} is in repository {place.name.name}, but was built in another way"
-            " (`image`, or for another processor)",
-            "use a separate repository for each build",
-        )
-    test = job.settings.container_test
-    container_test.refuse_untested(test, job.options.fast, place.tag, theirs)
+    image_builds.check_built_alike(place, digest, recipe, "image")
     image_builds.check_existing(place, digest, ports)
     return _code(place, digest)
 
@@ -119,24 +109,9 @@ def _key(job: Job, recipe: "Recipe") -> str:
 
 def _recipe(job: Job, ports: Ports, function: Function) -> "Recipe":
     """How the image is built. Raises Refused where it would not run."""
-    from toolkit.artifacts.images import Recipe
-
     image: FunctionImage = job.settings.image
-    context, file, platform = image.context, dockerfile(image), _platform(image, function)
-    how = [context, file, platform, image.target, sorted(image.args.items())]
-    labels = image_builds.build_labels(job.version, how)
-    test, skipped = job.settings.container_test, job.options.fast
-    labels |= container_test.labels(test, skipped)
-    return Recipe(
-        ports.root,
-        context,
-        file,
-        platform,
-        image.target,
-        dict(image.args),
-        labels,
-        container_test.image_test(test, skipped),
-    )
+    platform = _platform(image, function)
+    return image_builds.build_recipe(job, ports.root, image_source(image), platform)
 
 
 def _platform(image: FunctionImage, function: Function) -> str:

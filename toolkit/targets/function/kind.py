@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolkit.advice import NextCommand
-from toolkit.model import BuiltImage, ImageSource, Inputs, Resource
-from toolkit.targets import base
+from toolkit.model import BuiltImage, Inputs, Resource
+from toolkit.targets import base, container_test
 from toolkit.targets.function import settings as own
 from toolkit.targets.function.options import FunctionOptions, FunctionRestore
 from toolkit.targets.function.settings import FunctionSettings
@@ -45,16 +45,19 @@ class FunctionKind(base.Kind):
         image = settings.image
         if image is None:
             return Inputs()
-        context, file = image.context, own.dockerfile(image)
-        ignore = (f"{file}.dockerignore", posixpath.normpath(f"{context}/.dockerignore"))
-        return Inputs(
-            files=(file, *ignore), images=(ImageSource(context, file, image.target, image.args),)
+        source = own.image_source(image)
+        ignore = (
+            f"{source.dockerfile}.dockerignore",
+            posixpath.normpath(f"{source.context}/.dockerignore"),
         )
+        return Inputs(files=(source.dockerfile, *ignore), images=(source,))
 
     def dockerfile(self, settings: FunctionSettings) -> tuple[str, str] | None:
         """Its build context and Dockerfile, if it is an image."""
-        image = settings.image
-        return None if image is None else (image.context, own.dockerfile(image))
+        if settings.image is None:
+            return None
+        source = own.image_source(settings.image)
+        return source.context, source.dockerfile
 
     def rollback(self, detail: Mapping[str, str]) -> FunctionRestore:
         """The version of then."""
@@ -88,7 +91,8 @@ class FunctionKind(base.Kind):
         """Its `image`."""
         if settings.image is None:
             return None
-        return BuiltImage(settings.image.repository, settings.container_test)
+        test = container_test.comparable(settings.container_test)
+        return BuiltImage(settings.image.repository, test)
 
     def command(self, target: str, settings: FunctionSettings) -> NextCommand | None:
         """The command that deploys it."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from toolkit.model import ImageSource
 from toolkit.targets import base, container_test
 from toolkit.targets.container_test import ContainerTest
 
@@ -113,6 +114,7 @@ def problem(settings: FunctionSettings) -> str | None:
     return container_test.problem(settings.container_test)
 
 
-def dockerfile(image: FunctionImage) -> str:
-    """The path of its Dockerfile."""
-    return image.dockerfile or posixpath.normpath(f"{image.context}/Dockerfile")
+def image_source(image: FunctionImage) -> ImageSource:
+    """What an image is built from."""
+    file = image.dockerfile or posixpath.normpath(f"{image.context}/Dockerfile")
+    return ImageSource(image.context, file, image.target, image.args)
