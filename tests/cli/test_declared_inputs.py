@@ -10,43 +10,17 @@ from typing import Any
 
 import pytest
 
+from tests.cli import two_stacks
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from tests.support.sandbox import Cloud
 
-RULES = """\
-version = 1
-project = "inputs"
-environment = "dev"
-
-[environments.dev]
-account = "111111111111"
-regions = ["eu-west-1"]
-vars = { stage = "dev" }
-
-[targets.queue]
-kind = "stack"
-stack = "Queue"
-template = "infra/queue.json"
-inputs = ["ssm:/{stage}/base-image", "secret:database", "env:NODE_VERSION"]
-estimate = "5s"
-
-[targets.topic]
-kind = "stack"
-stack = "Topic"
-template = "infra/topic.json"
-estimate = "5s"
-
-[[rules]]
-name = "Infra"
-paths = ["infra/queue.json"]
-deploy = ["queue"]
-
-[[rules]]
-name = "Topic"
-paths = ["infra/topic.json"]
-deploy = ["topic"]
-"""
+TEMPLATE = 'template = "infra/queue.json"\n'
+INPUTS = 'inputs = ["ssm:/{stage}/base-image", "secret:database", "env:NODE_VERSION"]\n'
+REGIONS = 'regions = ["eu-west-1"]\n'
+RULES = two_stacks.RULES.replace(TEMPLATE, f"{TEMPLATE}{INPUTS}").replace(
+    REGIONS, f'{REGIONS}vars = {{ stage = "dev" }}\n'
+)
 FILES = {
     "infra/queue.json": json.dumps({"Resources": {"Jobs": {"Type": "AWS::SQS::Queue"}}}),
     "infra/topic.json": json.dumps({"Resources": {"News": {"Type": "AWS::SNS::Topic"}}}),

@@ -5,41 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.two_stacks import RULES
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from tests.support.sandbox import Cloud
 
-RULES = """\
-version = 1
-project = "drift"
-environment = "dev"
-
-[environments.dev]
-account = "111111111111"
-regions = ["eu-west-1"]
-
-[targets.queue]
-kind = "stack"
-stack = "Queue"
-template = "infra/queue.json"
-estimate = "5s"
-
-[targets.topic]
-kind = "stack"
-stack = "Topic"
-template = "infra/topic.json"
-estimate = "5s"
-
-[[rules]]
-name = "Infra"
-paths = ["infra/queue.json"]
-deploy = ["queue"]
-
-[[rules]]
-name = "Topic"
-paths = ["infra/topic.json"]
-deploy = ["topic"]
-"""
 QUEUE = {
     "Jobs": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 45}},
     "Role": {

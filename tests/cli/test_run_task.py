@@ -586,18 +586,22 @@ def test_what_is_printed_repeats_the_environment(
     assert f"toolkit run-task --attach {name_in(answer.err)} --env prod" in listed.err
 
 
-def test_a_second_signal_names_what_attaches_and_stops_with_its_environment(stage: Stage) -> None:
+def interrupted_twice(stage: Stage, *options: str) -> tuple[int, str]:
+    """A task that cannot be stopped, whose start is interrupted two times: the code and errors."""
     stage.errand(0, seconds=10**6)
     stage.endpoint.fault("StopTask", None, "throttle")
-    with stage.child("web", "-e", "prod", "--confirm", "prod", *COMMAND) as child:
+    with stage.child("web", *options, *COMMAND) as child:
         assert child.stderr is not None
-        while "started" not in child.stderr.readline():
-            pass
-        child.send_signal(signal.SIGINT)
-        while "stopping the task" not in child.stderr.readline():
-            pass
-        child.send_signal(signal.SIGINT)
+        for words in ("started", "stopping the task"):
+            while words not in child.stderr.readline():
+                pass
+            child.send_signal(signal.SIGINT)
         errors = child.communicate(timeout=60)[1]
+    return child.returncode, errors
+
+
+def test_a_second_signal_names_what_attaches_and_stops_with_its_environment(stage: Stage) -> None:
+    _, errors = interrupted_twice(stage, "-e", "prod", "--confirm", "prod")
     name = name_in(errors)
     assert f"toolkit run-task --attach {name} --env prod\n" in errors
     assert f"toolkit run-task --attach {name} --stop --env prod\n" in errors
@@ -670,18 +674,8 @@ def test_a_signal_stops_the_task_and_says_so(
 
 
 def test_a_second_signal_leaves_at_once_and_attach_goes_on(stage: Stage) -> None:
-    stage.errand(0, seconds=10**6)
-    stage.endpoint.fault("StopTask", None, "throttle")
-    with stage.child("web", *COMMAND) as child:
-        assert child.stderr is not None
-        while "started" not in child.stderr.readline():
-            pass
-        child.send_signal(signal.SIGINT)
-        while "stopping the task" not in child.stderr.readline():
-            pass
-        child.send_signal(signal.SIGINT)
-        errors = child.communicate(timeout=60)[1]
-    assert child.returncode == 130
+    code, errors = interrupted_twice(stage)
+    assert code == 130
     stage.endpoint.clock.advance(10**6)
     attached = stage.run("--attach", name_in(errors))
     assert attached.code == 0

@@ -66,6 +66,13 @@ def resources(aws: Aws, stack_id: str) -> dict[str, dict[str, Any]]:
     return {resource["LogicalResourceId"]: resource for resource in answer["StackResources"]}
 
 
+def resource_summaries(aws: Aws, stack_id: str) -> list[dict[str, Any]]:
+    """All resources of a stack, of which `resources` has a hundred at most. Raises CloudError."""
+    return list(
+        aws.pages(CFN, "list_stack_resources", "StackResourceSummaries", StackName=stack_id)
+    )
+
+
 def template(aws: Aws, stack_id: str) -> Any:
     """The template as it was sent: a mapping if it was JSON, else its text. Raises CloudError."""
     answer = aws.read(CFN, "get_template", StackName=stack_id, TemplateStage="Original")

@@ -7,64 +7,156 @@ not what is only written in another way.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec import Struct
 
 from toolkit.advice import Advice, ShellCommand
+from toolkit.errors import CloudError
+from toolkit.formats.words import count
 from toolkit.operations import Drift, Job
 from toolkit.ports.aws import cloudformation as cfn
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import Clock
 from toolkit.ports.ports import Ports
 from toolkit.targets.stack import events
 from toolkit.targets.stack.observe import stack_name
 
 POLL_S = 2.0
+LATE = "its drift was not known at the deadline"
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 _AWS_TAG = "aws:"
 
 
+class StackDrift(Struct, frozen=True):
+    """The drift of one stack, by its name or id."""
+
+    stack: str
+    drift: Drift
+
+
 def detect(job: Job, ports: Ports, until: float) -> Drift | None:
     """See targets/base.py."""
+    return together(stack_drifts(job, ports, until))
+
+
+def stack_drifts(job: Job, ports: Ports, until: float) -> dict[str, StackDrift]:
+    """The drift of a stack (under no name), and of those nested in it, by their logical ids: a look
+    at a stack leaves these out. Nothing where `live` says what is wrong. Raises CloudError.
+    """
     aws, name = ports.aws(job.location), stack_name(job)
     stack = cfn.stack(aws, name)
     if stack is None or not events.is_at_rest(str(stack["StackStatus"])):
-        return None  # `live` says so
-    stack_id = str(stack["StackId"])
+        return {}
+    drifts: dict[str, StackDrift] = {}
+    ids = {"": str(stack["StackId"])}
+    while ids:
+        path, stack_id = ids.popitem()
+        try:
+            drift, nested = _detect_in_stack(aws, stack_id, ports.clock, until)
+        except CloudError as problem:
+            drift, nested = Drift(unknown=f"its drift could not be detected: {problem}"), {}
+        drifts[path] = StackDrift(stack_id if path else name, drift)
+        ids |= {f"{path}/{inner}".lstrip("/"): id_ for inner, id_ in nested.items()}
+    return drifts
+
+
+def _detect_in_stack(
+    aws: Aws, stack_id: str, clock: Clock, until: float
+) -> tuple[Drift, dict[str, str]]:
+    """The drift of one stack, and the ids of the stacks nested in it. Raises CloudError."""
+    if clock.elapsed() >= until:
+        return Drift(unknown=LATE), {}
     detection = cfn.detect_drift(aws, stack_id)
     status = cfn.drift_detection(aws, detection)
     while status.get("DetectionStatus") == "DETECTION_IN_PROGRESS":
-        if ports.clock.elapsed() >= until:
-            return Drift(unknown="CloudFormation was still looking for drift at the deadline")
-        ports.clock.wait(POLL_S)
+        if clock.elapsed() >= until:
+            return Drift(unknown=LATE), {}
+        clock.wait(POLL_S)
         status = cfn.drift_detection(aws, detection)
-    drift = read_drift(status, cfn.resource_drifts(aws, stack_id))
-    return replace(drift, next=fix(name)) if drift.differences else drift
+    # Removed resources are listed for a while.
+    resources = [
+        resource
+        for resource in cfn.resource_summaries(aws, stack_id)
+        if resource["ResourceStatus"] != "DELETE_COMPLETE"
+    ]
+    nested = {
+        str(resource["LogicalResourceId"]): str(resource["PhysicalResourceId"])
+        for resource in resources
+        if resource["ResourceType"] == events.STACK and resource.get("PhysicalResourceId")
+    }
+    return read_drift(status, cfn.resource_drifts(aws, stack_id), resources), nested
 
 
-def fix(name: str) -> Advice:
-    """What to do about the drift of a stack. The same template again changes nothing:
+def together(drifts: Mapping[str, StackDrift]) -> Drift | None:
+    """The drift of several stacks, each told with its name; one without a name is told as it is.
+    None where there are no stacks. Pure.
+    """
+    if not drifts:
+        return None
+
+    def named(name: str, words: str) -> str:
+        return f"{name}: {words}" if name else words
+
+    several = [(name, each.drift) for name, each in drifts.items()]
+    drifted = [each.stack for each in drifts.values() if each.drift.differences]
+    return Drift(
+        tuple(named(name, words) for name, drift in several for words in drift.differences),
+        "; ".join(named(name, drift.unknown) for name, drift in several if drift.unknown),
+        sum(drift.ignored for _, drift in several),
+        tuple(named(name, note) for name, drift in several for note in drift.notes),
+        fix(*drifted) if drifted else "",
+    )
+
+
+def fix(*stacks: str) -> Advice:
+    """What to do about the drift of these stacks. The same template again changes nothing:
     CloudFormation compares templates.
     """
-    stack = (name,)
     shown = ("--stack-resource-drift-status-filters", "MODIFIED", "DELETED")
     command = "aws cloudformation describe-stack-resource-drifts --stack-name"
     detect_again = "aws cloudformation detect-stack-drift --stack-name"
     return (
-        "undo what was changed, or take it over into the template; what differs:",
-        ShellCommand(command, (*stack, *shown)),
+        "undo what was changed (by hand, or with a drift-aware change set of CloudFormation), or"
+        " take it over into the template; what differs:",
+        *_each(ShellCommand(command, (stack, *shown)) for stack in stacks),
         "; then check again:",
-        ShellCommand(detect_again, stack),
+        *_each(ShellCommand(detect_again, (stack,)) for stack in stacks),
     )
 
 
-def read_drift(status: Mapping[str, Any], resources: Iterable[Mapping[str, Any]]) -> Drift:
-    """What the status of a detection and the drifts of the resources say together. Pure."""
+def _each(commands: Iterable[ShellCommand]) -> Iterator[str | ShellCommand]:
+    for number, command in enumerate(commands):
+        if number:
+            yield "and"
+        yield command
+
+
+def read_drift(
+    status: Mapping[str, Any],
+    drifts: Iterable[Mapping[str, Any]],
+    resources: Iterable[Mapping[str, Any]] = (),
+) -> Drift:
+    """What the status of a detection and the drifts of the resources say together. Of `resources`,
+    which are all of the stack, those are not checked that have no drift; a nested stack is looked
+    at by itself. Pure.
+    """
     differences: list[str] = []
     unknown: list[str] = []
-    unchecked = ignored = 0
-    for resource in resources:
+    unchecked = {
+        resource["LogicalResourceId"]
+        for resource in resources
+        if resource["ResourceType"] != events.STACK
+    }
+    ignored = 0
+    for resource in drifts:
         name, state = resource["LogicalResourceId"], resource["StackResourceDriftStatus"]
+        if state in ("NOT_CHECKED", "UNSUPPORTED"):
+            if resource["ResourceType"] != events.STACK:
+                unchecked.add(name)
+            continue
+        unchecked.discard(name)
         if state == "DELETED":
             differences.append(f"{name} was deleted")
         elif state == "MODIFIED":
@@ -72,18 +164,19 @@ def read_drift(status: Mapping[str, Any], resources: Iterable[Mapping[str, Any]]
             ignored += without_meaning
             if paths:
                 differences.append(f"{name} was changed ({', '.join(paths)})")
-        elif state in ("NOT_CHECKED", "UNSUPPORTED"):
-            unchecked += 1
         elif state != "IN_SYNC":
             unknown.append(str(name))
     if status.get("StackDriftStatus") == "DRIFTED" and not differences and not ignored:
         differences.append("CloudFormation says that it drifted, but of no resource")
-    notes: list[str] = []
+    notes = tuple(_notes(ignored, len(unchecked)))
+    return Drift(tuple(differences), _unknown(status, unknown), ignored, notes)
+
+
+def _notes(ignored: int, unchecked: int) -> Iterator[str]:
     if ignored:
-        notes.append(f"drift: {ignored} differences without a meaning, such as defaults, left out")
+        yield f"drift: {count(ignored, 'difference')} without a meaning, such as defaults, left out"
     if unchecked:
-        notes.append(f"drift: {unchecked} resources are of types that CloudFormation cannot check")
-    return Drift(tuple(differences), _unknown(status, unknown), ignored, tuple(notes))
+        yield f"drift: {count(unchecked, 'resource')} that CloudFormation cannot check"
 
 
 def _unknown(status: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -159,12 +252,14 @@ def _plain(value: Any) -> Any:
     """A value in the one way in which all that means the same is written: numbers and truth values
     as text, what is empty as nothing, a list of one as its item, and lists in any order.
     """
-    if value in _EMPTY and value is not False:
+    if value in _EMPTY:
         return None
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     if isinstance(value, (int, float)):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return str(value)
     if isinstance(value, str):
         inner = _json(value) if value[:1] in "[{" else value
         return value if isinstance(inner, str) else _plain(inner)

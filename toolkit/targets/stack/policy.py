@@ -67,8 +67,12 @@ def statements(job: Job) -> tuple[Statement, ...]:
     needed += [
         Statement(
             "`diff live --drift`, which also needs to read the stack's resources",
-            ("cloudformation:DetectStackDrift", "cloudformation:DescribeStackResourceDrifts"),
-            tuple(f"{stack_arn}stack/{name}/*" for name in names),
+            (
+                "cloudformation:DetectStackDrift",
+                "cloudformation:ListStackResources",
+                "cloudformation:DescribeStackResourceDrifts",
+            ),
+            tuple(f"{stack_arn}stack/{name}{end}/*" for name in names for end in ("", "-*")),
         ),
         Statement(
             "the same, by the id of a detection",

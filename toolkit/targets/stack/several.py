@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -459,26 +460,19 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     )
 
 
-def drift_of_all(job: Job, ports: Ports, until: float) -> Drift:
+def drift_of_all(job: Job, ports: Ports, until: float) -> Drift | None:
     """See targets/base.py: that of each recorded stack, with its name."""
     recorded = recorded_stacks(job)
     if recorded is None:
         return Drift(unknown=_unrecorded(job))
 
-    def look(name: str) -> Drift | None:
-        return drift.detect(replace(job, settings=part_settings(job.settings, name)), ports, until)
+    def look(name: str) -> dict[str, drift.StackDrift]:
+        part = replace(job, settings=part_settings(job.settings, name))
+        drifts = drift.stack_drifts(part, ports, until)
+        return {f"{name}/{path}" if path else name: each for path, each in drifts.items()}
 
     with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-        answers = dict(zip(recorded.runs, pool.map(look, recorded.runs), strict=True))
-    seen = {name: answer for name, answer in answers.items() if answer is not None}
-    next_ = next((answer.next for answer in seen.values() if answer.next), "")
-    return Drift(
-        tuple(f"{name}: {each}" for name, answer in seen.items() for each in answer.differences),
-        "; ".join(f"{name}: {answer.unknown}" for name, answer in seen.items() if answer.unknown),
-        sum(answer.ignored for answer in seen.values()),
-        tuple(f"{name}: {note}" for name, answer in seen.items() for note in answer.notes),
-        next_,
-    )
+        return drift.together(dict(chain(*map(dict.items, pool.map(look, recorded.runs)))))
 
 
 class SeveralLogs:
