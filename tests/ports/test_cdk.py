@@ -18,6 +18,7 @@ from tests.support.run import ROOT
 from toolkit.errors import FileProblem, ProgramFailed, Refused, Stopped
 from toolkit.operations import Location
 from toolkit.ports import cdk, cdk_assembly, process
+from toolkit.ports.program_runs import SilentLog
 from toolkit.show.advice import sentence
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -669,7 +670,7 @@ def test_the_example_is_the_same_by_the_cli_and_without_it(
     actual = []
     for cli in (None, f"{REAL}/node_modules/.bin/cdk"):
         monkeypatch.setattr(process, "which", lambda name, cli=cli: cli)
-        assembly = cdk.synthesized(app, str(tmp_path / "cache"), cdk.SilentLog())
+        assembly = cdk.synthesized(app, str(tmp_path / "cache"), SilentLog())
         actual.append(
             [
                 cdk_assembly.artifact(assembly, f"CarRental{name}Stack-prod", ACCOUNT, REGION)
@@ -727,7 +728,7 @@ def test_the_real_cdk_refuses_and_fails_as_it_says_itself(
     def artifact(name: str, mode: str) -> cdk_assembly.StackArtifact:
         app = cdk.CdkApp(str(tmp_path / "repo"), "cdk", Location(), ACCOUNT, REGION, {"mode": mode})
         return cdk_assembly.artifact(
-            cdk.synthesized(app, str(tmp_path / "cache"), cdk.SilentLog()), name, ACCOUNT, REGION
+            cdk.synthesized(app, str(tmp_path / "cache"), SilentLog()), name, ACCOUNT, REGION
         )
 
     assert [artifact(name, "plain").name for name in ("Shop", "Prod-Shop")] == ["Shop", "Prod-Shop"]

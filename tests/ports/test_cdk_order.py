@@ -156,6 +156,17 @@ def test_a_manifest_that_is_none_is_an_error(tmp_path: Path, text: str) -> None:
         stacks_before(str(tmp_path), "A")
 
 
+def test_a_manifest_that_is_too_large_is_an_error_and_not_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cdk_assembly, "MOST_BYTES", 1 << 20)
+    assembly = write(tmp_path, A=stack())
+    with (tmp_path / "manifest.json").open("a") as file:
+        file.write(" " * (1 << 20))
+    with pytest.raises(FileProblem, match="larger than 1 MB"):
+        stacks_before(assembly, "A")
+
+
 ASSETS: dict[str, Any] = {
     "no source": {"files": {"k": {}}},
     "a text for a destination": {"files": {"k": {"source": {"path": "."}, "destinations": ["x"]}}},

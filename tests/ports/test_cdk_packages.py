@@ -12,6 +12,7 @@ from tests.support.run import Toolkit
 from toolkit.errors import ProgramFailed
 from toolkit.operations import Location
 from toolkit.ports import cdk, cdk_packages, process
+from toolkit.ports.program_runs import SilentLog
 from toolkit.show.advice import sentence
 
 PINNED = (
@@ -105,7 +106,7 @@ def failed_with(root: Path, line: str) -> str:
         str(root), "cdk", Location("dev", "eu-west-1", "1" * 12), "1" * 12, "eu-west-1"
     )
     with pytest.raises(ProgramFailed) as failed:
-        cdk.synthesized(app, str(root / "cache"), cdk.SilentLog())
+        cdk.synthesized(app, str(root / "cache"), SilentLog())
     assert line in str(failed.value)
     return sentence(failed.value.next)
 

@@ -10,10 +10,10 @@ import pytest
 
 from tests.support.repo import Repo
 from toolkit.errors import GitError, Refused
-from toolkit.ports import package_install
-from toolkit.ports.cdk import SilentLog
+from toolkit.ports import package_install, process
 from toolkit.ports.checkout import Checkout, checkout, installed
 from toolkit.ports.git import Git
+from toolkit.ports.program_runs import SilentLog
 
 
 def nothing() -> None:
@@ -176,6 +176,18 @@ def test_the_key_of_packages_changes_with_lock_files_and_nothing_else() -> None:
     assert package_install.key([("cdk/package-lock.json", "new"), *tree[1:]]) != key
     assert package_install.key([*tree[:2], ("requirements-dev.txt", "new")]) != key
     assert package_install.key([("other/package-lock.json", "a"), *tree[1:]]) != key
+
+
+@pytest.mark.parametrize("name", ["node", "npm", "python3", "cdk"])
+def test_the_key_of_packages_changes_with_each_program_that_runs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    program = tmp_path / name
+    program.write_text("1")
+    monkeypatch.setattr(process, "which", lambda asked: str(program) if asked == name else None)
+    key = package_install.key([])
+    program.write_text("22")
+    assert package_install.key([]) != key
 
 
 def test_what_has_to_be_installed_is_said_by_the_nearest_lock_file(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from toolkit.artifacts.images import bases
 from toolkit.artifacts.images.context import FileForm
 from toolkit.errors import StateDamaged
 from toolkit.ports import cdk, files
+from toolkit.ports.program_runs import SilentLog
 
 Spoil = Callable[[Path], None]
 
@@ -53,7 +54,7 @@ def test_a_planted_assembly_is_not_deployed(tmp_path: Path, spoil: Spoil) -> Non
 
     app = cdk.CdkApp(str(root), "cdk", Location(), "111111111111", "eu-west-1")
     with pytest.raises(StateDamaged, match="toolkit's cache"):
-        cdk.synthesized(app, str(tmp_path / "cache"), cdk.SilentLog())
+        cdk.synthesized(app, str(tmp_path / "cache"), SilentLog())
 
 
 @pytest.mark.parametrize("spoil", SPOIL)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolkit.errors import FileProblem
-from toolkit.templates.assembly import Reader, plain_stack
+from toolkit.formats.cdk_manifest import Reader
+from toolkit.templates.assembly import plain_stack
 from toolkit.templates.compare import compare
 from toolkit.templates.model import Path, StackComparison, SynthesizedStack
 

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from toolkit.errors import ToolkitError
-from toolkit.formats.cdk_manifest import STACK
+from toolkit.formats.cdk_manifest import ManifestArtifact
 from toolkit.init.evidence import AssemblyStack, Evidence, Place, Sighting
 from toolkit.operations import Location
 from toolkit.ports import cdk, cdk_assembly, files
 from toolkit.ports.git import Git
-
-_UNKNOWN = ("unknown-account", "unknown-region")
+from toolkit.ports.program_runs import SilentLog
 
 
 def assembly_evidence(folders: Sequence[str], git: Git) -> Iterator[Evidence]:
@@ -18,23 +17,18 @@ def assembly_evidence(folders: Sequence[str], git: Git) -> Iterator[Evidence]:
         path = f"{folder}/cdk.json".lstrip("/")
         app = cdk.CdkApp(git.root, folder or ".", Location(), "", "")
         try:
-            assembly = cdk.synthesized(app, files.cache_folder(), cdk.SilentLog())
-            stages = list(cdk_assembly.assemblies(assembly))
+            assembly = cdk.synthesized(app, files.cache_folder(), SilentLog())
+            stacks = list(cdk_assembly.read_stages(assembly).stacks())
         except ToolkitError as problem:
             words = str(problem).split("\n", 1)[0]
             yield Sighting(Place(path, 1, "cdk synth"), f"could not be synthesized: {words}")
             continue
-        for stage in stages:
-            for key, artifact in stage.manifest.get("artifacts", {}).items():
-                if artifact.get("type") == STACK:
-                    yield _stack(path, folder, key, artifact)
+        for _, key, artifact in stacks:
+            yield _stack(path, folder, key, artifact)
 
 
-def _stack(path: str, folder: str, key: str, artifact: dict[str, object]) -> AssemblyStack:
-    properties = artifact.get("properties")
-    named = properties.get("stackName") if isinstance(properties, dict) else None
-    stack = named if isinstance(named, str) else key
-    parts = str(artifact.get("environment", "")).removeprefix("aws://").split("/")
-    account, region = ("" if part in _UNKNOWN else part for part in (*parts, "", "")[:2])
+def _stack(path: str, folder: str, key: str, artifact: ManifestArtifact) -> AssemblyStack:
+    stack = artifact.properties.stack_name or key
+    account, region = (part or "" for part in artifact.place)
     place = Place(path, 1, f"synthesizes the stack {stack}", account=account, region=region)
     return AssemblyStack(place, folder, stack)

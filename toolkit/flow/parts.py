@@ -23,7 +23,7 @@ from toolkit.run import jobs as run_jobs
 from toolkit.targets.base import Kind
 
 if TYPE_CHECKING:  # `diff` asks for records, and synthesizes nothing
-    from toolkit.ports.cdk import SynthLog
+    from toolkit.ports.program_runs import ProgramLog
 
 RECORD_S = 20.0
 """How long a record may take to be read, in seconds."""
@@ -95,7 +95,7 @@ def with_recorded(
 
 
 def uncovered(
-    jobs: Sequence[Job], rules: Rules, ports: Ports, log: "SynthLog"
+    jobs: Sequence[Job], rules: Rules, ports: Ports, log: "ProgramLog"
 ) -> tuple[Uncovered, ...]:
     """What the programs of these jobs' targets say is to be deployed, and no target does in any
     environment. Raises Refused, and what `log` raises.
@@ -109,7 +109,7 @@ def uncovered(
     return tuple(dict.fromkeys(every))
 
 
-def uncovered_everywhere(rules: Rules, ports: Ports, log: "SynthLog") -> tuple[Uncovered, ...]:
+def uncovered_everywhere(rules: Rules, ports: Ports, log: "ProgramLog") -> tuple[Uncovered, ...]:
     """The same for all targets, in all environments."""
     kinds = dict.fromkeys(target.kind for target in rules.targets.values() if not target.members)
     jobs: list[Job] = []
@@ -144,7 +144,7 @@ def with_uncovered(
     be deployed, and no target does. What they say is known from the previews already; where it is
     not, that is no reason to deploy nothing.
     """
-    from toolkit.ports.cdk import SilentLog
+    from toolkit.ports.program_runs import SilentLog
 
     noted = dict(previews)
     for name in dict.fromkeys(job.kind for job in jobs):

@@ -37,9 +37,9 @@ from toolkit.model import (
 )
 from toolkit.operations import GOOD, Job, Location
 from toolkit.ports.aws.endpoint import region as default_region
-from toolkit.ports.cdk import SynthLog
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
+from toolkit.ports.program_runs import ProgramLog
 from toolkit.record.ledger import Ledger, Record, open_ledger
 from toolkit.run import jobs as run_jobs
 from toolkit.templates.compare import compare, differs
@@ -72,7 +72,7 @@ class _Sides(Struct, frozen=True):
 
 
 def refine(
-    request: DiffRequest, answer: DiffResult, git: Git, ports: Ports, log: SynthLog
+    request: DiffRequest, answer: DiffResult, git: Git, ports: Ports, log: ProgramLog
 ) -> RefinedDiff:
     """The answer with what templates say of its targets. Programs of the repository are run for it:
     a person has asked for that.
@@ -199,7 +199,7 @@ def _sides(
     questions: Sequence[TemplateQuestion],
     git: Git,
     ports: Ports,
-    log: SynthLog,
+    log: ProgramLog,
 ) -> Iterator[_Sides]:
     """Both sides of each question that can be asked."""
     recorded = [question for question in questions if question.deployed is not None]

@@ -17,10 +17,10 @@ from toolkit.flow.template_offer import FOLDER
 from toolkit.model import Rules, Target
 from toolkit.operations import Job
 from toolkit.ports import cdk_environment, disk, files, package_install
-from toolkit.ports.cdk import SynthLog
 from toolkit.ports.checkout import Checkout, checkout
 from toolkit.ports.git import GITLINK, Git
 from toolkit.ports.ports import Ports
+from toolkit.ports.program_runs import ProgramLog
 from toolkit.templates.model import StackComparison, StackState, SynthesizedStack
 from toolkit.templates.refinement import Synthesis, SynthesisSource
 
@@ -43,7 +43,7 @@ class _CommitFacts(Struct, frozen=True):
 class CommitSyntheses:
     """Synthesizes the commits of a repository, and keeps what comes of each."""
 
-    def __init__(self, git: Git, ports: Ports, log: SynthLog) -> None:
+    def __init__(self, git: Git, ports: Ports, log: ProgramLog) -> None:
         self._git, self._ports, self._log = git, ports, log
         self._facts: dict[str, _CommitFacts] = {}
 
@@ -173,7 +173,7 @@ def synthesis_source(job: Job) -> SynthesisSource:
 
 
 def synthesize(
-    jobs: Sequence[Job], ports: Ports, log: SynthLog, again: bool = False
+    jobs: Sequence[Job], ports: Ports, log: ProgramLog, again: bool = False
 ) -> tuple[Synthesis, ...]:
     """What each of these jobs' targets would be, by the files at `ports.root`. Raises what the log
     raises.

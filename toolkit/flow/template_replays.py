@@ -10,9 +10,9 @@ from toolkit.flow.rulebook import environment_name, find_environment, variables_
 from toolkit.flow.syntheses import HOOKS, CommitSyntheses, synthesizing_targets, why_unknown
 from toolkit.model import Rules
 from toolkit.operations import Job
-from toolkit.ports.cdk import SynthLog
 from toolkit.ports.git import Git, TreeChange
 from toolkit.ports.ports import Ports
+from toolkit.ports.program_runs import ProgramLog
 from toolkit.run import jobs as run_jobs
 from toolkit.templates.compare import compare, differs
 from toolkit.templates.model import StackState
@@ -27,7 +27,7 @@ def replay_templates(
     revisions: Sequence[str],
     limit: int | None,
     ports: Ports,
-    log: SynthLog,
+    log: ProgramLog,
 ) -> Iterator[ReplayedTemplates]:
     """Each commit of a first-parent history, newest first. Every commit is synthesized, which runs
     its programs: a person has asked for that. What a commit becomes is kept: a second replay runs

@@ -15,10 +15,9 @@ import shutil
 import stat
 import time
 import zipfile
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from msgspec import Struct
 
@@ -29,11 +28,10 @@ from toolkit.ports import causes, cdk_environment, cdk_packages, process
 from toolkit.ports.cdk_assembly import CdkAsset
 from toolkit.ports.disk import exclusive, write
 from toolkit.ports.files import own_cache, read, within
+from toolkit.ports.program_runs import ProgramLog, run_program
 
 CLI = "npm install --save-dev aws-cdk@2.1148.1"
 SCHEME = "3"
-MOST_LINES = 400
-"""How many of the last lines of a failed program are searched for the cause."""
 CODE = "code"
 """How the code of a plain template is packed: like a folder of a CDK app, without NO_CODE."""
 NO_CODE = frozenset((".git", "__pycache__", ".aws-sam", ".DS_Store"))
@@ -85,25 +83,6 @@ class SynthOptions(StrEnum):
     APP = "app"
 
 
-class SynthLog(Protocol):
-    """Watches a synth: `check` is called all the time and may raise, `log` gets each line that the
-    app writes.
-    """
-
-    def check(self) -> None: ...
-    def log(self, line: str) -> None: ...
-
-
-class SilentLog:
-    """Drops everything."""
-
-    def check(self) -> None:
-        """Never raises."""
-
-    def log(self, line: str) -> None:
-        """Dropped."""
-
-
 class CdkApp(Struct, frozen=True):
     """An app in a folder of a repository, and the location to synthesize it for. `pass_env` names
     the variables of our environment that it gets. `fresh`: the folder is toolkit's own checkout of
@@ -128,7 +107,7 @@ class CdkApp(Struct, frozen=True):
         return os.path.join(self.root, self.folder)
 
 
-def synthesized(app: CdkApp, cache: str, log: SynthLog, again: bool = False) -> str:
+def synthesized(app: CdkApp, cache: str, log: ProgramLog, again: bool = False) -> str:
     """The folder of the app's assembly, from the cache if nothing has changed; `again`: of another
     run with the same files, which shows what differs from run to run. Raises Refused, FileProblem,
     ProgramFailed, and what `log` raises.
@@ -169,7 +148,7 @@ def synthesized(app: CdkApp, cache: str, log: SynthLog, again: bool = False) -> 
     return assembly
 
 
-def _synthesized_inside(app: CdkApp, settings: Mapping[str, Any], log: SynthLog) -> str:
+def _synthesized_inside(app: CdkApp, settings: Mapping[str, Any], log: ProgramLog) -> str:
     """The assembly of a checkout of toolkit's own, where the CDK puts it. The app is started by
     itself, as the CLI would start it: it takes two thirds of the time, and makes the same assembly.
     """
@@ -351,7 +330,7 @@ def _contexts(context: Mapping[str, str]) -> list[str]:
     return words
 
 
-def _run_build(app: CdkApp, settings: Mapping[str, Any], log: SynthLog) -> None:
+def _run_build(app: CdkApp, settings: Mapping[str, Any], log: ProgramLog) -> None:
     words = _command_line(_words(settings, "build"), app.path)
     env = _environment(app)
     argv = [_find_program(words[0], app.path, env["PATH"]), *words[1:]]
@@ -360,7 +339,7 @@ def _run_build(app: CdkApp, settings: Mapping[str, Any], log: SynthLog) -> None:
         raise _failed(app, "the `build` in cdk.json", output, code)
 
 
-def _build(app: CdkApp, settings: Mapping[str, Any], note: str, log: SynthLog) -> None:
+def _build(app: CdkApp, settings: Mapping[str, Any], note: str, log: ProgramLog) -> None:
     """Run the `build` of cdk.json, unless no file has changed since the last time. `note` is the
     file with the digest of all files after that build, which includes those that it wrote.
     """
@@ -383,7 +362,7 @@ def _run(
     argv: list[str],
     way: SynthOptions,
     into: str,
-    log: SynthLog,
+    log: ProgramLog,
 ) -> None:
     env = _environment(app)
     if way is SynthOptions.CLI:
@@ -422,27 +401,6 @@ def _failed(app: CdkApp, program: str, output: Sequence[str], code: int | None) 
     by_hand = (f"try it in {app.folder}:", ShellCommand("npx cdk synth", tuple(words)))
     problem.next = cdk_packages.advice(app.root, app.folder, output) or by_hand
     return problem
-
-
-def run_program(
-    argv: list[str], folder: str, env: Mapping[str, str], log: SynthLog
-) -> tuple[int | None, list[str]]:
-    """Run a program to its end: its exit code, and the last lines of its output, of any length."""
-    output: deque[str] = deque(maxlen=MOST_LINES)
-    try:
-        program = process.LineProgram(argv, folder, env)
-    except OSError as error:
-        return 127, [error.strerror or str(error)]
-    try:
-        for line in program.lines():
-            log.check()
-            if line is not None and line.strip():
-                text = line[-2000:].decode("utf-8", "replace").rstrip()
-                output.append(text)
-                log.log(text)
-    finally:
-        program.stop()
-    return program.code, list(output)
 
 
 def _find_program(program: str, folder: str, path: str) -> str:

@@ -2,13 +2,12 @@
 from the references between its stacks, and from `add_dependency`.
 """
 
-import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+import posixpath
+from collections.abc import Iterator
 
 from msgspec import Struct
 
-from toolkit.formats.cdk_manifest import STACK, STAGE
+from toolkit.formats.cdk_manifest import STACK, STAGE, AssemblyStage, ManifestArtifact
 from toolkit.ports import cdk_assembly
 
 
@@ -51,34 +50,25 @@ class _AssemblyGraph:
 
     def read(self, assembly: str) -> None:
         """Add an app's manifest, and those of its stages."""
-        for stage in cdk_assembly.assemblies(assembly):
-            artifacts = stage.manifest.get("artifacts", {})
-            for key, artifact in artifacts.items():
-                path = os.path.join(stage.folder, key)
-                is_stage = artifact.get("type") == STAGE
-                needs = set(_ends(stage.folder, artifact, artifacts))
-                self.before.setdefault(path, set()).update(needs, (stage.stage,))
-                self.before.setdefault(_end(stage.stage, True), set()).add(_end(path, is_stage))
-                if artifact.get("type") == STACK:
-                    self.stacks[path] = _place(key, artifact)
+        for stage in cdk_assembly.read_stages(assembly).all():
+            for key, artifact in stage.manifest.artifacts.items():
+                path = posixpath.join(stage.folder, key)
+                is_stage = artifact.type == STAGE
+                needs = set(_ends(stage, artifact))
+                self.before.setdefault(path, set()).update(needs, (stage.path,))
+                self.before.setdefault(_end(stage.path, True), set()).add(_end(path, is_stage))
+                if artifact.type == STACK:
+                    name = artifact.properties.stack_name or key
+                    self.stacks[path] = StackPlace(name, artifact.place[1])
 
 
-def _ends(folder: str, artifact: Mapping[str, Any], artifacts: Mapping[str, Any]) -> Iterator[str]:
+def _ends(stage: AssemblyStage, artifact: ManifestArtifact) -> Iterator[str]:
     """What the artifacts that one depends on are done with."""
-    for name in artifact.get("dependencies", ()):
-        is_stage = artifacts.get(name, {}).get("type") == STAGE
-        yield _end(os.path.join(folder, name), is_stage)
+    for name in artifact.dependencies:
+        yield _end(posixpath.join(stage.folder, name), name in stage.stages)
 
 
 def _end(path: str, is_stage: bool) -> str:
     if is_stage:
         return f"{path}\0end"
     return path
-
-
-def _place(key: str, artifact: Mapping[str, Any]) -> StackPlace:
-    name = artifact.get("properties", {}).get("stackName") or key
-    region = str(artifact.get("environment", "")).rpartition("/")[2]
-    if region in ("", "unknown-region"):
-        return StackPlace(name)
-    return StackPlace(name, region)

@@ -11,8 +11,9 @@ from itertools import chain
 from msgspec import Struct
 
 from toolkit.errors import ProgramFailed, Refused
-from toolkit.ports import causes, cdk, process
+from toolkit.ports import causes, process
 from toolkit.ports.checkout import Checkout
+from toolkit.ports.program_runs import ProgramLog, run_program
 
 MANIFESTS = frozenset(
     (
@@ -51,7 +52,7 @@ _NODE_LOCKS: Mapping[str, tuple[str, ...]] = {
 _OTHER_LOCKS = ("poetry.lock", "pdm.lock", "Pipfile.lock")
 """Python's lock files that nothing is installed from here."""
 _UNLOCKED = ("npm", "install", "--no-audit", "--no-fund", "--no-package-lock")
-_PROGRAMS = ("node", "npm", "pnpm", "yarn", "bun", "python3", "uv", "poetry")
+_PROGRAMS = ("node", "npm", "pnpm", "yarn", "bun", "python3", "uv", "poetry", "cdk")
 _PASSED_ON = (
     "npm_config_registry",
     "NPM_CONFIG_REGISTRY",
@@ -102,7 +103,7 @@ def programs() -> str:
     return "\n".join(stamps)
 
 
-def prepare(held: Checkout, packages: str, folders: Sequence[str], log: cdk.SynthLog) -> None:
+def prepare(held: Checkout, packages: str, folders: Sequence[str], log: ProgramLog) -> None:
     """Have the packages of these folders' programs in a checkout. `packages` is their key: what was
     installed for it before is taken. Raises ProgramFailed, Refused, and what `log` raises.
     """
@@ -182,7 +183,7 @@ def _has(folder: str, name: str) -> bool:
     return os.path.isfile(os.path.join(folder, name))
 
 
-def _install(installation: Installation, log: cdk.SynthLog) -> None:
+def _install(installation: Installation, log: ProgramLog) -> None:
     program, *rest = installation.argv
     path = program if os.sep in program else process.which(program)
     if path is None:
@@ -193,6 +194,6 @@ def _install(installation: Installation, log: cdk.SynthLog) -> None:
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     env = process.child_environment(**{**passed, "CI": "1", "NO_COLOR": "1"})
     env["UV_PROJECT_ENVIRONMENT"] = os.path.join(installation.folder, ".venv")
-    code, output = cdk.run_program([path, *rest], installation.folder, env, log)
+    code, output = run_program([path, *rest], installation.folder, env, log)
     if code:
         raise ProgramFailed(program=program, reason=causes.cause(output, code))

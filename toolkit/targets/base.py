@@ -34,8 +34,8 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
         TaskState,
         Uncovered,
     )
-    from toolkit.ports.cdk import SynthLog
     from toolkit.ports.ports import Ports
+    from toolkit.ports.program_runs import ProgramLog
     from toolkit.templates.model import StackComparison, SynthesizedStack
     from toolkit.templates.refinement import Synthesis, SynthesisSource
 
@@ -383,7 +383,7 @@ class Kind:
         return None
 
     def uncovered(
-        self, jobs: "Sequence[Job]", every: "Sequence[Job]", ports: "Ports", log: "SynthLog"
+        self, jobs: "Sequence[Job]", every: "Sequence[Job]", ports: "Ports", log: "ProgramLog"
     ) -> "tuple[Uncovered, ...]":
         """What the programs of these jobs' targets say is to be deployed, and none of `every` job
         does: the targets of this kind in all environments. Runs programs of the repository, which a
@@ -412,7 +412,7 @@ class Kind:
         return None
 
     def synthesize(
-        self, jobs: "Sequence[Job]", ports: "Ports", log: "SynthLog", again: bool = False
+        self, jobs: "Sequence[Job]", ports: "Ports", log: "ProgramLog", again: bool = False
     ) -> "tuple[Synthesis, ...]":
         """What the files at `ports.root` say that each of these jobs' targets has to be: the same
         that a deploy from there would send. Runs programs of the repository, which a person has

@@ -11,25 +11,21 @@ from msgspec.structs import replace
 from toolkit.errors import FileProblem
 from toolkit.formats.cdk_manifest import (
     ASSETS,
-    DEEPEST,
     STACK,
-    STAGE,
+    AssemblyStage,
     AssetManifest,
-    Manifest,
     ManifestArtifact,
+    Reader,
     json_object,
+    metadata,
     read_as,
+    read_assembly,
 )
 from toolkit.formats.documents import as_mapping
 from toolkit.formats.template import template_data, texts
 from toolkit.templates.clean import NESTED, canonical_digest, cleaned
 from toolkit.templates.model import Asset, AssetKind, SynthesizedStack
 from toolkit.templates.references import replaced
-
-Reader = Callable[[str], bytes]
-"""Reads a file of an assembly, by its path inside: with slashes, never absolute, never `..`. Raises
-FileProblem.
-"""
 
 MOST_NESTED = 500
 """The most nested stacks of a stack, and DEEPEST_NESTED how deep they may lie in each other."""
@@ -49,28 +45,6 @@ _DUMMY = re.compile(
 """What the CDK puts where a lookup has not been answered."""
 
 
-class _Stage(Struct, frozen=True):
-    """The assembly of the app, or of a stage. `stages` are those in it, by the key of each."""
-
-    folder: str
-    manifest: Manifest
-    stages: Mapping[str, "_Stage"]
-
-    def stacks(self) -> Iterator[tuple["_Stage", str, ManifestArtifact]]:
-        """Its stacks and those of its stages."""
-        for key, artifact in self.manifest.artifacts.items():
-            if artifact.type == STACK:
-                yield self, key, artifact
-            elif key in self.stages:
-                yield from self.stages[key].stacks()
-
-    def all(self) -> Iterator["_Stage"]:
-        """It and the stages in it."""
-        yield self
-        for stage in self.stages.values():
-            yield from stage.all()
-
-
 class _Files(Struct, frozen=True):
     """What the manifests of a stack's assets say. `templates` are files as they are, by hash."""
 
@@ -82,7 +56,7 @@ def stacks(read: Reader) -> tuple[SynthesizedStack, ...]:
     """Every stack of an assembly and of the stages in it, in the order of the manifests. `read`
     reads its files. Raises FileProblem for what is missing, or not as the CDK writes it.
     """
-    app = _stage(read, "", 0, set())
+    app = read_assembly(read)
     before = _dependencies(app)
     built = [
         _stack(read, stage, key, artifact, before[stage.folder, key])
@@ -92,36 +66,12 @@ def stacks(read: Reader) -> tuple[SynthesizedStack, ...]:
     return tuple(_with_missing(built, lookups))
 
 
-def _stage(read: Reader, folder: str, depth: int, seen: set[str]) -> _Stage:
-    path = posixpath.join(folder, "manifest.json")
-    if depth > DEEPEST:
-        raise FileProblem(path=path, reason=f"it is inside more than {DEEPEST} stages")
-    if folder in seen:
-        raise FileProblem(path=path, reason="it is in the folder of two stages")
-    seen.add(folder)
-    manifest = read_as(Manifest, json_object(read(path), path), path)
-    inner = {}
-    for key, artifact in manifest.artifacts.items():
-        if artifact.type == STAGE:
-            name = artifact.needed(path, "directory_name")
-            inner[key] = _stage(read, _inside(folder, name, path), depth + 1, seen)
-    return _Stage(folder, manifest, inner)
-
-
-def _inside(folder: str, name: str, manifest: str) -> str:
-    """The path of what a manifest names. Raises FileProblem for one outside of the assembly."""
-    path = posixpath.normpath(posixpath.join(folder, name))
-    if path == ".." or path.startswith(("../", "/")) or "\0" in path:
-        raise FileProblem(path=manifest, reason=f"it names {name}, which is outside of it")
-    return "" if path == "." else path
-
-
-def _dependencies(app: _Stage) -> dict[tuple[str, str], tuple[str, ...]]:
+def _dependencies(app: AssemblyStage) -> dict[tuple[str, str], tuple[str, ...]]:
     """Stack, by folder and key -> the ids of the stacks before it: those that it depends on itself,
     and that the stages around it do.
     """
     before: dict[tuple[str, str], tuple[str, ...]] = {}
-    waiting: list[tuple[_Stage, frozenset[str]]] = [(app, frozenset())]
+    waiting: list[tuple[AssemblyStage, frozenset[str]]] = [(app, frozenset())]
     while waiting:
         stage, outer = waiting.pop()
         for key, artifact in stage.manifest.artifacts.items():
@@ -141,15 +91,18 @@ def _dependencies(app: _Stage) -> dict[tuple[str, str], tuple[str, ...]]:
 
 
 def _stack(
-    read: Reader, stage: _Stage, key: str, artifact: ManifestArtifact, before: tuple[str, ...]
+    read: Reader,
+    stage: AssemblyStage,
+    key: str,
+    artifact: ManifestArtifact,
+    before: tuple[str, ...],
 ) -> SynthesizedStack:
-    manifest = posixpath.join(stage.folder, "manifest.json")
     properties = artifact.properties
-    path = _inside(stage.folder, artifact.needed(manifest, "template_file"), manifest)
+    path = stage.file(artifact, "template_file")
     files = _files(read, stage, artifact, path)
     nesting = _Nesting(read, files.templates)
     template = nesting.template(path, "", ())
-    account, region = _environment(artifact.environment)
+    account, region = artifact.place
     return SynthesizedStack(
         id=artifact.display_name or key,
         name=properties.stack_name or key,
@@ -157,7 +110,7 @@ def _stack(
         region=region,
         template=template,
         parameters=properties.parameters or {},
-        tags=properties.tags if properties.tags is not None else _old_tags(artifact),
+        tags=_tags(read, stage, artifact),
         protected=bool(properties.termination_protection),
         role=properties.cloud_formation_execution_role_arn or "",
         notifications=tuple(properties.notification_arns or ()),
@@ -166,45 +119,33 @@ def _stack(
         dependencies=before,
         undeployed=nesting.undeployed,
         labels=_inner_labels(nesting.labels, artifact.display_name or key),
+        remarks=stage.all_remarks(read, artifact),
     )
 
 
-def _environment(text: str) -> tuple[str | None, str | None]:
-    """Account and region of `aws://ACCOUNT/REGION`, None for what the app leaves open."""
-    parts = text.removeprefix("aws://").split("/")
-    if len(parts) != 2:
-        return None, None
-    account, region = parts
-    return (
-        None if account in ("", "unknown-account") else account,
-        None if region in ("", "unknown-region") else region,
-    )
-
-
-def _old_tags(artifact: ManifestArtifact) -> dict[str, str]:
-    """The tags of a stack as the CDK wrote them before they were one of its properties."""
+def _tags(read: Reader, stage: AssemblyStage, artifact: ManifestArtifact) -> Mapping[str, str]:
+    """The tags of a stack; the CDK wrote them into its metadata before they were a property."""
+    if artifact.properties.tags is not None:
+        return artifact.properties.tags
     tags = {}
-    for entries in (artifact.metadata or {}).values():
-        for entry in entries if isinstance(entries, list) else ():
-            if as_mapping(entry).get("type") != "aws:cdk:stack-tags":
-                continue
-            for tag in entry.get("data") or ():
+    for _, entry in metadata(read, stage.folder, artifact):
+        if entry.get("type") == "aws:cdk:stack-tags":
+            data = entry.get("data")
+            for tag in data if isinstance(data, list) else ():
                 pair = {str(name).lower(): value for name, value in as_mapping(tag).items()}
                 tags[str(pair.get("key"))] = str(pair.get("value"))
     return tags
 
 
-def _files(read: Reader, stage: _Stage, artifact: ManifestArtifact, template: str) -> _Files:
+def _files(read: Reader, stage: AssemblyStage, artifact: ManifestArtifact, template: str) -> _Files:
     assets: list[Asset] = []
     templates: dict[str, str] = {}
-    own = posixpath.join(stage.folder, "manifest.json")
     listed = False
-    for name in artifact.dependencies:
-        other = stage.manifest.artifacts.get(name, ManifestArtifact())
+    for other in stage.dependencies(artifact):
         if other.type != ASSETS:
             continue
         listed = True
-        path = _inside(stage.folder, other.needed(own, "file"), own)
+        path = stage.file(other, "file")
         manifest = read_as(AssetManifest, json_object(read(path), path), path)
         for key, file in manifest.files.items():
             source = as_mapping(file.get("source"))
@@ -237,33 +178,27 @@ _PLACES = frozenset(
 
 
 def _legacy_assets(
-    read: Reader, stage: _Stage, artifact: ManifestArtifact, templates: dict[str, str]
+    read: Reader, stage: AssemblyStage, artifact: ManifestArtifact, templates: dict[str, str]
 ) -> Iterator[Asset]:
     """The assets of the CDK's old synthesis, which stand in the stack's metadata. Those that are
     files as they are go to `templates`.
     """
-    metadata: dict[str, Any] = dict(artifact.metadata or {})
-    if artifact.additional_metadata_file:
-        own = posixpath.join(stage.folder, "manifest.json")
-        path = _inside(stage.folder, artifact.additional_metadata_file, own)
-        metadata |= json_object(read(path), path)
-    for entries in metadata.values():
-        for entry in entries if isinstance(entries, list) else ():
-            data = as_mapping(as_mapping(entry).get("data"))
-            if as_mapping(entry).get("type") != "aws:cdk:asset" or not data:
-                continue
-            key = str(data.get("sourceHash") or data.get("id"))
-            image = data.get("packaging") == "container-image"
-            if data.get("packaging") == "file":
-                place = posixpath.join(stage.folder, str(data.get("path")))
-                templates[key] = posixpath.normpath(place)
-            options = {
-                name: value
-                for name, value in data.items()
-                if name not in _PLACES and not name.endswith("Parameter")
-            }
-            kind = AssetKind.IMAGE if image else AssetKind.FILE
-            yield Asset(kind, key, options, str(data.get("id") or key))
+    for _, entry in metadata(read, stage.folder, artifact):
+        data = as_mapping(entry.get("data"))
+        if entry.get("type") != "aws:cdk:asset" or not data:
+            continue
+        key = str(data.get("sourceHash") or data.get("id"))
+        image = data.get("packaging") == "container-image"
+        if data.get("packaging") == "file":
+            place = posixpath.join(stage.folder, str(data.get("path")))
+            templates[key] = posixpath.normpath(place)
+        options = {
+            name: value
+            for name, value in data.items()
+            if name not in _PLACES and not name.endswith("Parameter")
+        }
+        kind = AssetKind.IMAGE if image else AssetKind.FILE
+        yield Asset(kind, key, options, str(data.get("id") or key))
 
 
 class _Nesting:

@@ -10,6 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from toolkit.formats.cdk_manifest import Remark
+
 Path = tuple[str | int, ...]
 """Where a value stands in a template: keys and numbers, from the top."""
 
@@ -75,6 +77,8 @@ class SynthesizedStack(Struct, frozen=True):
     """Logical id -> the path of its construct in the app (`Data/Table`), as far as it is known.
     With those of nested stacks (`Nested/LogicalId`).
     """
+    remarks: tuple[Remark, ...] = ()
+    """What its app remarks about it, for people: never compared, and not recorded."""
 
 
 class StackState(StrEnum):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
         Statement,
         Uncovered,
     )
-    from toolkit.ports.cdk import SynthLog
     from toolkit.ports.ports import Ports
+    from toolkit.ports.program_runs import ProgramLog
     from toolkit.templates.model import StackComparison, SynthesizedStack
     from toolkit.templates.refinement import Synthesis, SynthesisSource
 
@@ -89,7 +89,7 @@ class StackKind(base.Kind):
         return SynthesisSource((settings.cdk,) if settings.cdk else (), settings.pass_env)
 
     def synthesize(
-        self, jobs: "Sequence[Job]", ports: "Ports", log: "SynthLog", again: bool = False
+        self, jobs: "Sequence[Job]", ports: "Ports", log: "ProgramLog", again: bool = False
     ) -> "tuple[Synthesis, ...]":
         """Each CDK app is synthesized once for all of its stacks in an account and region."""
         from toolkit.targets.stack import synthesis
@@ -171,7 +171,7 @@ class StackKind(base.Kind):
         return several.part_settings(settings, name)
 
     def uncovered(
-        self, jobs: "Sequence[Job]", every: "Sequence[Job]", ports: "Ports", log: "SynthLog"
+        self, jobs: "Sequence[Job]", every: "Sequence[Job]", ports: "Ports", log: "ProgramLog"
     ) -> "tuple[Uncovered, ...]":
         """The stacks of the jobs' apps that no target deploys."""
         from toolkit.targets.stack import several

@@ -6,10 +6,10 @@ from typing import Any
 from toolkit.advice import Advice, NextCommand
 from toolkit.model import Resource
 from toolkit.operations import Job, PlannedCall, Prerequisite, Preview
-from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
+from toolkit.ports.program_runs import SilentLog
 from toolkit.targets.base import flag
 from toolkit.targets.stack import changes, compare, observe, sources, stack_status
 from toolkit.targets.stack.live_images import OlderImages
@@ -20,7 +20,7 @@ from toolkit.targets.stack.stack_status import RECOVERIES, Stack
 def preview(job: Job, ports: Ports) -> Preview:
     """See targets/base.py."""
     aws = ports.aws(job.location)
-    source = sources.load_source(job, ports, cdk.SilentLog())
+    source = sources.load_source(job, ports, SilentLog())
     stack = cfn.stack(aws, source.name)
     status = ""
     if stack is not None:

@@ -35,6 +35,7 @@ from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws, same_account
 from toolkit.ports.ports import Ports
+from toolkit.ports.program_runs import ProgramLog, SilentLog
 from toolkit.targets import alarms, findings
 from toolkit.targets.base import Report, Tell
 from toolkit.targets.stack import (
@@ -136,7 +137,7 @@ def _app_stacks(job: Job, ports: Ports) -> tuple[cdk.CdkApp, tuple[SynthesizedSt
     account = aws.account()
     same_account(account, job.location)
     app = app_of(job, ports, account, aws.region_name)
-    return app, stacks_of(cdk.synthesized(app, ports.cache, cdk.SilentLog()))
+    return app, stacks_of(cdk.synthesized(app, ports.cache, SilentLog()))
 
 
 def app_of(job: Job, ports: Ports, account: str, region: str) -> cdk.CdkApp:
@@ -173,7 +174,7 @@ def _gone(job: Job, app: cdk.CdkApp, stacks: Sequence[SynthesizedStack], aws: Aw
 
 
 def uncovered(
-    jobs: Sequence[Job], every: Sequence[Job], ports: Ports, log: cdk.SynthLog
+    jobs: Sequence[Job], every: Sequence[Job], ports: Ports, log: ProgramLog
 ) -> tuple[Uncovered, ...]:
     """See targets/base.py."""
     apps: dict[cdk.CdkApp, None] = {}

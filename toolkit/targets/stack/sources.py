@@ -16,6 +16,7 @@ from toolkit.ports import cdk, cdk_assembly, cdk_order, files, usage
 from toolkit.ports.aws.client import Aws, same_account
 from toolkit.ports.aws.names import bucket_and_prefix, suffix
 from toolkit.ports.ports import Ports
+from toolkit.ports.program_runs import ProgramLog
 from toolkit.targets.base import Report
 from toolkit.targets.stack import packaging
 from toolkit.targets.stack import template as templates
@@ -60,7 +61,7 @@ class ChangeSetSource(Struct, frozen=True):
         }
 
 
-def load_source(job: Job, ports: Ports, log: cdk.SynthLog) -> ChangeSetSource:
+def load_source(job: Job, ports: Ports, log: ProgramLog) -> ChangeSetSource:
     """Read the template, or have the CDK app make it. Raises a ToolkitError for what is known to
     fail.
     """
@@ -79,7 +80,7 @@ def load_source(job: Job, ports: Ports, log: cdk.SynthLog) -> ChangeSetSource:
 
 
 def _from_cdk(
-    job: Job, ports: Ports, aws: Aws, account: str, region: str, log: cdk.SynthLog
+    job: Job, ports: Ports, aws: Aws, account: str, region: str, log: ProgramLog
 ) -> ChangeSetSource:
     settings = job.settings
     app = cdk.CdkApp(

@@ -15,8 +15,9 @@ from toolkit.errors import (
     StateDamaged,
 )
 from toolkit.operations import Job
-from toolkit.ports import cdk, cdk_packages, files, stale_packages
+from toolkit.ports import cdk, cdk_assembly, cdk_packages, stale_packages
 from toolkit.ports.ports import Ports
+from toolkit.ports.program_runs import ProgramLog
 from toolkit.targets.base import Report
 from toolkit.targets.stack import kept_stacks, packaging, patterns, sources
 from toolkit.targets.stack.observe import stack_name
@@ -24,8 +25,6 @@ from toolkit.templates import assembly
 from toolkit.templates.model import SynthesizedStack
 from toolkit.templates.refinement import Synthesis, encode
 
-MOST_BYTES = 32 << 20
-"""The most bytes of one file of an assembly."""
 _NOWHERE = packaging.PackageBucket("toolkit-packages", "", "s3://toolkit-packages/")
 """Where code lies does not count, only what it is."""
 NO_LOCATION = (
@@ -64,11 +63,7 @@ def _of_assembly(
 
 def stacks_of(folder: str) -> tuple[SynthesizedStack, ...]:
     """All stacks of an assembly. Raises FileProblem."""
-
-    def read(name: str) -> bytes:
-        return files.read_inside(folder, name, MOST_BYTES)
-
-    return assembly.stacks(read)
+    return assembly.stacks(cdk_assembly.reader(folder))
 
 
 def matching(
@@ -132,7 +127,7 @@ def keep(job: Job, ports: Ports, source: sources.ChangeSetSource, report: Report
 
 
 def synthesize(
-    jobs: Sequence[Job], ports: Ports, log: cdk.SynthLog, again: bool
+    jobs: Sequence[Job], ports: Ports, log: ProgramLog, again: bool
 ) -> tuple[Synthesis, ...]:
     """See targets/base.py."""
     apps: dict[cdk.CdkApp, Synthesis] = {}
@@ -178,7 +173,7 @@ def _app(job: Job, ports: Ports) -> cdk.CdkApp | Synthesis:
     )
 
 
-def _of_app(app: cdk.CdkApp, ports: Ports, log: cdk.SynthLog, again: bool) -> Synthesis:
+def _of_app(app: cdk.CdkApp, ports: Ports, log: ProgramLog, again: bool) -> Synthesis:
     stale = "" if ports.fresh else stale_packages.stale(app.root, app.folder)
     if stale:
         install = advice_parts(cdk_packages.install(app.root, app.folder))
