@@ -73,6 +73,10 @@ def test_an_image_that_is_only_built_is_no_evidence() -> None:
         "aws ecs update-service --cluster main --service api --force-new-deployment",
         "aws --region eu-west-1 ecs update-service --service=api --cluster=main",
         "aws ecs update-service --cluster arn:aws:ecs:eu-west-1:1:cluster/main --service api",
+        "aws ecs update-service --cluster main --service api --desired-count 2"
+        " --force-new-deployment",
+        "aws ecs update-service --service api --cluster main --task-definition api:3"
+        " --desired-count=1",
         "ecs-deploy -c main -n api -i r/api:1",
         "ecs deploy main api --tag 1",
     ],
@@ -234,10 +238,27 @@ def test_other_tools_are_run_as_they_are(
 
 @pytest.mark.parametrize(
     "text",
-    ["terraform plan", "terraform destroy", "sls deploy function -f a", "helm lint x", "cdk synth"],
+    [
+        "terraform plan",
+        "terraform destroy",
+        "sls deploy function -f a",
+        "helm lint x",
+        "helm upgrade shop fn --dry-run",
+        "kubectl apply --dry-run=client -f fn",
+        "cdk synth",
+        "aws ecs update-service --cluster main --service api --desired-count 0",
+        "aws ecs update-service --cluster main --service api --desired-count 0 --region eu-west-1"
+        " --output json --profile ops",
+    ],
 )
 def test_what_changes_nothing_is_no_evidence(text: str) -> None:
     assert evidence(CommandDeploy, {"deploy.sh": text}) == []
+    assert evidence(ServiceDeploy, {"deploy.sh": text}) == []
+
+
+def test_a_dry_run_that_is_turned_off_deploys() -> None:
+    entry = script(CommandDeploy, "kubectl apply --dry-run=none -f fn")
+    assert entry.words == ("kubectl", "apply", "--dry-run=none", "-f", "fn")
 
 
 CALLED = """

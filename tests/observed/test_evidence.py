@@ -1,6 +1,7 @@
 """The committed file."""
 
 import pytest
+from msgspec.structs import replace
 
 from toolkit.observed import evidence
 from toolkit.observed.evidence import Evidence, EvidenceError
@@ -54,6 +55,13 @@ def test_evidence_expires_with_its_lock_files() -> None:
         problem = evidence.expired("a", ONE, digests)
         assert problem is not None
         assert problem.problem == "uv.lock has changed since"
+
+
+def test_a_lock_file_that_could_not_be_read_proves_nothing() -> None:
+    unread = replace(ONE, locks={"a.lock": "", "b.lock": "", "uv.lock": "1"})
+    problem = evidence.expired("a", unread, {"a.lock": "", "b.lock": "2", "uv.lock": "1"})
+    assert problem is not None
+    assert problem.problem == "a.lock, b.lock could not be read when it was observed"
 
 
 def test_evidence_is_about_one_command_in_one_folder() -> None:

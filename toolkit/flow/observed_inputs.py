@@ -91,9 +91,9 @@ def observe(request: ObserveRequest, git: Git) -> ObservedCommand:
     """
     root, folder = os.path.realpath(git.root), os.path.realpath(request.folder)
     reads = Reads({git.root, root, *_other_names(git.root)})
-    given = watch.given_file()
-    if given is not None:  # opened by the shell, before the command began
-        reads.take(Lookup(LookupKind.OPENED, given, 0, 0))
+    path = watch.input_file()
+    if path is not None:  # opened by the shell, before the command began
+        reads.take(Lookup(LookupKind.OPENED, path, 0, 0))
     tracked = tracked_files(git)
 
     def is_installed(path: str) -> bool:

@@ -72,19 +72,6 @@ _CDK_FLAGS = {
     "--no-staging",
     "--debug",
 }
-_TOOL_FLAGS = (
-    "-auto-approve",
-    "--auto-approve",
-    "--yes",
-    "-y",
-    "--install",
-    "-i",
-    "--wait",
-    "--atomic",
-    "--prod",
-    "--verbose",
-    "-v",
-)
 _SAM_FLAGS = ("--use-container", "-u", "--guided", "-g", "--resolve-s3", "--cached")
 _BUILDS = {
     "npm": ("run", "run-script"),
@@ -390,7 +377,8 @@ class _JobReader:
     def _read_update_service(self, options: Options) -> None:
         service = options.first("--service")
         cluster = options.first("--cluster") or "default"
-        if service and not (options.has("--desired-count") and len(options.values) < 5):
+        deploys = options.has("--task-definition", "--force-new-deployment")
+        if service and (deploys or not options.has("--desired-count")):
             self._add(ServiceDeploy(self._place(), _arn_name(cluster), _arn_name(service)))
 
     def _read_ecs_deploy(self, words: tuple[str, ...]) -> None:

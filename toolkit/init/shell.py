@@ -97,10 +97,6 @@ class Shell:
                 if count >= _MOST_COMMANDS:
                     return
 
-    def set(self, name: str, value: str) -> None:
-        """Set a variable for what comes next."""
-        self._state.variables[name] = (value,)
-
 
 class _State:
     """The variables and the folder, as they are between two commands."""

@@ -4,7 +4,7 @@ as jobs of shell texts and actions.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from posixpath import basename, dirname
 from posixpath import join as joined
 
@@ -53,8 +53,6 @@ _TRIALS = {"e2e", "pr", "preview", "review", "integration", "pullrequest", "ephe
 _MOST_CHOICES = 10
 _NESTED_CALLS = 4
 
-SHELL = ("sh", "bash")
-
 
 class Step(Struct, frozen=True):
     """A shell text (`text`), or an action (`uses`) with its inputs. `line` is where the text
@@ -70,9 +68,8 @@ class Step(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """Steps that run one after the other. `shared`: in one shell. `home` is a script's folder.
-    `command` is what a person starts the whole job with, from the root, if there is such a
-    command. What a `trial` deploys is gone after the test, or belongs to a pull request.
+    """Steps that run one after the other. `shared`: in one shell. `home` is a script's folder. What
+    a `trial` deploys is gone after the test, or belongs to a pull request.
     """
 
     file: str
@@ -81,7 +78,6 @@ class Job(Struct, frozen=True):
     environment: str = ""
     shared: bool = False
     home: str | None = None
-    command: tuple[str, ...] = ()
     trial: bool = False
 
 
@@ -169,7 +165,7 @@ class _Workflows:
                     yield from self._call(path, str(name), inner, depth)
                     continue
                 folder = _working_directory(workflow, job, inner)
-                steps = tuple(self._steps(path, job.get("steps"), inner, folder, depth))
+                steps = tuple(self._steps(job.get("steps"), inner, folder, depth))
                 if steps:
                     trial = _is_trial(path, str(name), workflow)
                     yield Job(path, str(name), steps, _environment(job, inner), trial=trial)
@@ -190,9 +186,7 @@ class _Workflows:
             trial = called.trial or _is_trial(path, name, caller)
             yield replace(called, name=f"{called.name}({suffix})", trial=trial)
 
-    def _steps(
-        self, path: str, listed: object, contexts: Contexts, folder: str, depth: int
-    ) -> Iterator[Step]:
+    def _steps(self, listed: object, contexts: Contexts, folder: str, depth: int) -> Iterator[Step]:
         for value in listed if isinstance(listed, list) else []:
             step = table(value)
             inner = replace(contexts, env={**contexts.env, **_scalars(step.get("env"), contexts)})
@@ -223,7 +217,7 @@ class _Workflows:
             inner = Contexts(contexts.env, inputs)
             listed = table(action.get("runs")).get("steps")
             line = uses.line if isinstance(uses, Text) else 0
-            for inner_step in self._steps(joined(folder, name), listed, inner, "", depth + 1):
+            for inner_step in self._steps(listed, inner, "", depth + 1):
                 yield replace(inner_step, line=line)
 
 
@@ -369,13 +363,13 @@ def _makefile_jobs(path: str, text: str) -> Iterator[Job]:
     folder = dirname(path)
     variables: dict[str, str] = {}
     name, steps = "", list[Step]()
-    # A justfile's recipe is started by `just`, and its references look otherwise.
-    program = "just" if basename(path).lower() == "justfile" else "make"
+    # The references of a justfile look otherwise.
+    is_make = basename(path).lower() != "justfile"
     for line, content in _joined_lines(text):
         if content[:1] in ("\t", " ") and name:
             recipe = content.strip().lstrip("@-+ ")
             if recipe:
-                filled = recipe if program == "just" else _filled_make(recipe, variables)
+                filled = _filled_make(recipe, variables) if is_make else recipe
                 steps.append(Step(line, filled, folder=folder, variables=variables))
             continue
         assignment = _MAKE_ASSIGNMENT.match(content)
@@ -385,16 +379,10 @@ def _makefile_jobs(path: str, text: str) -> Iterator[Job]:
         target = _MAKE_TARGET.match(content)
         if target:
             if steps:
-                yield _make_job(path, program, name, steps)
+                yield Job(path, name, tuple(steps))
             name, steps = target[1].strip().split()[0], []
     if steps:
-        yield _make_job(path, program, name, steps)
-
-
-def _make_job(path: str, program: str, name: str, steps: Sequence[Step]) -> Job:
-    folder = dirname(path)
-    where = () if not folder else (("-C", folder) if program == "make" else ("-d", folder))
-    return Job(path, name, tuple(steps), command=(program, *where, name))
+        yield Job(path, name, tuple(steps))
 
 
 def _filled_make(text: str, variables: Mapping[str, str]) -> str:
@@ -434,17 +422,9 @@ def _package_jobs(path: str, text: str) -> Iterator[Job]:
             continue
         start = json.dumps(name)
         line = next((at for at, row in enumerate(lines, 1) if row.strip().startswith(start)), 1)
-        prefix = ("--prefix", folder) if folder else ()
-        yield Job(
-            path,
-            name,
-            (Step(line, script, folder=folder),),
-            command=("npm", *prefix, "run", name),
-        )
+        yield Job(path, name, (Step(line, script, folder=folder),))
 
 
 def _script_job(path: str, text: str) -> Job:
     """A shell script. It is started in the root, unless it changes its folder itself."""
-    program = "bash" if "bash" in text[:40] else "sh"
-    step = Step(1, text)
-    return Job(path, "", (step,), shared=True, home=dirname(path), command=(program, path))
+    return Job(path, "", (Step(1, text),), shared=True, home=dirname(path))

@@ -170,7 +170,7 @@ def tool_deploy(program: str, words: tuple[str, ...]) -> ToolDeploy | None:
     starts = [
         start for start in tool.deploys if start in (plain[: len(start)], words[: len(start)])
     ]
-    if not starts or _CHANGES_NOTHING & set(words):
+    if not starts or any(map(_changes_nothing, words)):
         return None
     rest = plain[len(max(starts, key=len)) :]
     if tool.label == "serverless" and rest[:1] == ("function",):
@@ -190,6 +190,12 @@ def tool_deploy(program: str, words: tuple[str, ...]) -> ToolDeploy | None:
         options.first(*_OF_FOLDER),
         identity,
     )
+
+
+def _changes_nothing(word: str) -> bool:
+    """Whether a word says that nothing is deployed: `--dry-run`, `--dry-run=client`."""
+    option, _, value = word.partition("=")
+    return option in _CHANGES_NOTHING and value not in ("none", "false")
 
 
 def _without_plan_file(words: tuple[str, ...]) -> tuple[str, ...]:

@@ -36,7 +36,6 @@ from toolkit.init.templates import (
 )
 from toolkit.init.tree import TrackedFiles
 
-_MOST_PLACES = 3
 _READS_ANYTHING = {"serverless", "sst", "cdktf", "pulumi", "terraform", "helm", "copilot"}
 _OF_IMAGES = {"helm", "helmfile", "kubectl", "terraform", "tofu", "ecspresso", "pulumi", "copilot"}
 

@@ -16,7 +16,7 @@ _FORMAT = 1
 
 class Evidence(Struct, frozen=True):
     """What a target's command was observed to look up. `locks` are the digests of the lock files
-    at that time; `hidden` says what could not be seen.
+    at that time, empty for one that could not be read; `hidden` says what could not be seen.
     """
 
     command: tuple[str, ...]
@@ -96,9 +96,13 @@ def evidence_of(observation: ObservedCommand) -> Evidence:
 
 
 def expired(target: str, evidence: Evidence, digests: Mapping[str, str]) -> EvidenceProblem | None:
-    """Whether lock files differ from those that a command was observed with; None if they do not.
-    `digests` has those of today, empty where there is no such file.
+    """Whether lock files differ from those that a command was observed with, or nobody knows; None
+    if they do not. `digests` has those of today, empty where a file cannot be read.
     """
+    unread = [path for path, digest in evidence.locks.items() if not digest]
+    if unread:
+        words = f"{', '.join(unread)} could not be read when it was observed"
+        return EvidenceProblem(target, words)
     changed = [path for path, digest in evidence.locks.items() if digests.get(path) != digest]
     if not changed:
         return None

@@ -152,8 +152,8 @@ class Strace:
             self._miss(text)
             return
         named, end = name
-        found = _FLAGS.search(text, end)
-        flags = set(found[1].split(b"|")) if found else {b"O_WRONLY", b"O_TRUNC"}  # creat
+        match = _FLAGS.search(text, end)
+        flags = set(match[1].split(b"|")) if match else {b"O_WRONLY", b"O_TRUNC"}  # creat
         if result[3] == b"ENOENT" and flags.isdisjoint((b"O_CREAT",)):
             yield from self._at_name(process, LookupKind.MISSING, named, began)
         if int(result[1]) < 0 or not flags.isdisjoint((b"O_PATH", b"O_TMPFILE")):

@@ -140,16 +140,16 @@ def matched(counts: Sequence[tuple[str, int]], inputs: ObservedInputs) -> str:
     return table(("target", "matched", "not matched"), rows, right=(1, 2))
 
 
-def problems(found: Sequence[EvidenceProblem], file: str) -> Iterator[str]:
-    """Why the recorded evidence does not hold."""
-    for each in found:
+def problems(listed: Sequence[EvidenceProblem], file: str) -> Iterator[str]:
+    """Why the recorded evidence does not hold. `file` is the one that it stands in."""
+    for each in listed:
         yield line(f"{file}: {each.target}: {each.problem}")
 
 
 def document(
     observation: ObservedCommand | None,
     targets: Sequence[tuple[str, Sequence[MissedInput], Sequence[ObservedPatterns]]],
-    found: Sequence[EvidenceProblem],
+    expired: Sequence[EvidenceProblem],
     matches: Mapping[str, int],
     code: int,
 ) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def document(
             for target, missed, patterns in targets
         ],
         "matched": dict(matches),
-        "evidence": [{"target": each.target, "problem": each.problem} for each in found],
+        "evidence": [{"target": each.target, "problem": each.problem} for each in expired],
     }
 
 

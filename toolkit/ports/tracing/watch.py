@@ -186,7 +186,7 @@ def by_hooks(
     return Watched(code)
 
 
-def given_file() -> str | None:
+def input_file() -> str | None:
     """The file that standard input is, where a shell has opened one for the command."""
     try:
         if stat.S_ISREG(os.fstat(0).st_mode):
