@@ -11,19 +11,9 @@ from pathlib import Path
 
 from benchmarks import repository
 from benchmarks.timing import interleaved
-from tests.support.builds import BUNDLED, with_packages
+from tests.support.builds import BUNDLED, rules_for, with_packages
 
 Row = tuple[str, str, str, str]
-RULES = """\
-version = 1
-[targets.all]
-kind = "manual"
-instructions = "deploy it"
-[[rules]]
-name = "All"
-paths = ["**"]
-deploy = ["all"]
-"""
 MODULES = 400
 TURNS = 5
 GOAL = "at most 3x"
@@ -59,7 +49,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _row(what: str, place: Path, toolkit: Sequence[str], command: Sequence[str]) -> Row:
-    _write(place / "rules.toml", RULES)
+    _write(place / "rules.toml", rules_for("**"))
     repository.git(place, "init", "-q")
     repository.git(place, "add", "-A")
     # its own time, about that of a `diff`, does not grow with the command's

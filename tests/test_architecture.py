@@ -43,7 +43,7 @@ MAY_IMPORT = {
     },
     "templates": {"advice", "model", "errors", "formats"},
     "init": {"advice", "model", "errors", "formats", "impact"},
-    "observed": {"advice", "model", "operations", "errors", "formats", "impact", "init"},
+    "observed": {"advice", "model", "operations", "errors", "formats", "impact"},
     "record": {"advice", "model", "errors", "exits", "operations", "formats", "ports"},
     "run": {
         "advice",

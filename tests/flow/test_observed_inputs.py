@@ -15,21 +15,11 @@ from tests.support.builds import (
     Build,
     needed,
     picked_up,
+    rules_for,
     with_packages,
 )
 from tests.support.repo import Repo
 from tests.support.run import Result, process
-
-RULES = """\
-version = 1
-[targets.all]
-kind = "manual"
-instructions = "deploy it"
-[[rules]]
-name = "All"
-paths = ["no-such-file"]
-deploy = ["all"]
-"""
 
 PACKAGES = os.environ.get("TOOLKIT_TEST_BUNDLERS", "")
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace")
@@ -46,7 +36,7 @@ def made(build: Build, folder: Path) -> Repo:
         pytest.skip(f"there is no {missing}")
     folder.mkdir()
     build.write(folder)
-    return Repo.make(folder, {}, RULES)
+    return Repo.make(folder, {}, rules_for("no-such-file"))
 
 
 def check(build: Build, tmp_path: Path) -> None:

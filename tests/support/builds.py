@@ -15,6 +15,20 @@ IGNORED = ".gitignore"
 _COPIED = ("node_modules", "out", "build")
 
 
+def rules_for(pattern: str) -> str:
+    """A rules.toml with a target `all`, and one rule for it."""
+    return f"""\
+version = 1
+[targets.all]
+kind = "manual"
+instructions = "deploy it"
+[[rules]]
+name = "All"
+paths = ["{pattern}"]
+deploy = ["all"]
+"""
+
+
 class Build(Struct, frozen=True):
     """Files, the command that builds them, and the programs that it needs. `links` are symbolic
     links, `ignored` what git ignores.

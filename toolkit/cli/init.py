@@ -11,12 +11,12 @@ from toolkit.advice import ShellCommand
 from toolkit.cli import debugging, options, output
 from toolkit.cli.draft_proof import prove
 from toolkit.errors import FileIsThere, RulesError, UsageError
+from toolkit.formats.patterns import everything_in, literal
 from toolkit.formats.words import count
 from toolkit.init.coverage import PathCoverage, measure_coverage
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.draft_builder import Question, answered
 from toolkit.init.evidence import Evidence
-from toolkit.init.patterns import everything_in, literal
 from toolkit.init.repository_draft import RepositoryDraft, cdk_folders, draft_repository
 from toolkit.model import Rules
 from toolkit.ports import disk, files

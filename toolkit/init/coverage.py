@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.formats.patterns import within
 from toolkit.impact.lint import count_by_folder
 from toolkit.impact.matcher import Matcher
 from toolkit.init.images.contexts import ignore_file
 from toolkit.init.images.dockerignore import exclusion_check
 from toolkit.init.images.sources import CopySource, copy_sources
-from toolkit.init.patterns import within
 from toolkit.init.tree import clean_path, folder_prefix
 
 MOST_FOLDERS = 10

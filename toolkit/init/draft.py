@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from toolkit.formats import toml
-from toolkit.init.patterns import printable
 
 
 class DraftTarget(Struct, frozen=True):
@@ -48,6 +47,11 @@ def draft_to_toml(draft: Draft) -> str:
     hold.
     """
     return "\n".join(_lines(draft)) + "\n"
+
+
+def printable(text: str) -> str:
+    """Somebody else's words on one line of ours."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _lines(draft: Draft) -> Iterator[str]:

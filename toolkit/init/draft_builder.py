@@ -9,15 +9,11 @@ from posixpath import basename
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.formats.patterns import is_valid_pattern, simplify
 from toolkit.impact.matcher import Matcher
-from toolkit.init.draft import Draft, DraftRule, DraftTarget
+from toolkit.init.draft import Draft, DraftRule, DraftTarget, printable
 from toolkit.init.evidence import UNKNOWN, Place
 from toolkit.init.names import slug
-from toolkit.init.patterns import (
-    is_valid_pattern,
-    printable,
-    simplify,
-)
 from toolkit.init.reach import Reach
 from toolkit.init.stages import PROTECTED
 from toolkit.init.tree import TrackedFiles

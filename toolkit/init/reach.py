@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from toolkit.formats import toml
 from toolkit.formats.documents import as_mapping
-from toolkit.init.patterns import everything_in, literal
+from toolkit.formats.patterns import everything_in, literal
 from toolkit.init.tree import TrackedFiles, clean_path, is_in
 
 _MANIFESTS = {

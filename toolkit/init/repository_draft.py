@@ -14,13 +14,12 @@ from toolkit.formats import toml
 from toolkit.formats.documents import as_mapping
 from toolkit.init.configs import configured_evidence
 from toolkit.init.deploy_steps import read_evidence
-from toolkit.init.draft import Draft
+from toolkit.init.draft import Draft, printable
 from toolkit.init.draft_builder import Question, build_draft
 from toolkit.init.evidence import UNKNOWN, CdkDeploy, Evidence, Place, Sighting
 from toolkit.init.filters.workflows import import_filters
 from toolkit.init.images.contexts import is_compose, is_dockerfile
 from toolkit.init.names import slug
-from toolkit.init.patterns import printable
 from toolkit.init.shell import ROOT
 from toolkit.init.steps import is_workflow, read_jobs
 from toolkit.init.templates import Templates

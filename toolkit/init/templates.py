@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from toolkit.formats.documents import as_mapping, load_yaml
+from toolkit.formats.patterns import everything_in, literal
 from toolkit.init.images.inputs import read_image
-from toolkit.init.patterns import everything_in, literal
 from toolkit.init.tree import TrackedFiles, clean_path
 
 _ENDINGS = (".yaml", ".yml", ".json", ".template")

@@ -10,6 +10,7 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.formats.patterns import everything_in, literal, simplify
 from toolkit.init.evidence import (
     UNKNOWN,
     AssemblyStack,
@@ -26,7 +27,6 @@ from toolkit.init.evidence import (
 )
 from toolkit.init.images.inputs import read_image
 from toolkit.init.names import slug
-from toolkit.init.patterns import everything_in, literal, simplify
 from toolkit.init.stages import STAGE, without_stage
 from toolkit.init.templates import (
     Templates,

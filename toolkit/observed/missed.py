@@ -8,10 +8,10 @@ from posixpath import basename, dirname, splitext
 
 from msgspec import Struct
 
+from toolkit.formats.patterns import everything_in, literal, simplify
 from toolkit.impact.explain import explain
 from toolkit.impact.matcher import Matcher
 from toolkit.impact.touch import RuleBook
-from toolkit.init.patterns import everything_in, literal, simplify
 from toolkit.model import ChangeStatus
 from toolkit.observed.classes import KnownFiles
 from toolkit.operations import InputUse, MissedInput, ObservedInputs, ObservedPatterns

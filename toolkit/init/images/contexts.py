@@ -9,9 +9,9 @@ from posixpath import join as joined
 
 from toolkit.formats.dockerfile import UNKNOWN, expand
 from toolkit.formats.documents import as_mapping, load_yaml
+from toolkit.formats.patterns import within
 from toolkit.impact.matcher import Matcher
 from toolkit.init.images.sources import copy_sources
-from toolkit.init.patterns import within
 from toolkit.init.tree import clean_path
 
 _COMPOSE = ("compose", "docker-compose")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from toolkit.formats import dockerignore
-from toolkit.init.patterns import from_go, is_exact_in_go, literal_prefix
+from toolkit.formats.patterns import from_go, is_exact_in_go, literal_prefix
 
 
 class IgnoreLine(Struct, frozen=True):

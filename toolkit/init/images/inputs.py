@@ -5,11 +5,7 @@ from posixpath import join as joined
 
 from msgspec import Struct
 
-from toolkit.impact.matcher import Matcher
-from toolkit.init.images.contexts import ignore_file
-from toolkit.init.images.dockerignore import allowed_patterns, excluded_patterns
-from toolkit.init.images.sources import CopySource, copy_sources
-from toolkit.init.patterns import (
+from toolkit.formats.patterns import (
     everything_in,
     literal,
     literal_prefix,
@@ -17,6 +13,10 @@ from toolkit.init.patterns import (
     simplify,
     within,
 )
+from toolkit.impact.matcher import Matcher
+from toolkit.init.images.contexts import ignore_file
+from toolkit.init.images.dockerignore import allowed_patterns, excluded_patterns
+from toolkit.init.images.sources import CopySource, copy_sources
 from toolkit.init.tree import TrackedFiles
 
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from toolkit.formats.build_context import context_sources
 from toolkit.formats.dockerfile import UNKNOWN, parse
-from toolkit.init.patterns import from_go, is_exact_in_go, simplify, within
+from toolkit.formats.patterns import from_go, is_exact_in_go, simplify, within
 
 
 class CopySource(Struct, frozen=True):

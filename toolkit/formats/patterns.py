@@ -126,11 +126,6 @@ def simplify(patterns: Sequence[str]) -> tuple[str, ...]:
     return tuple(pattern for pattern in merged if not _is_covered(pattern, trees))
 
 
-def printable(text: str) -> str:
-    """Somebody else's words on one line of ours."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
 def _merge_star_pair(pattern: str, patterns: set[str]) -> str:
     """`x/*` and `x/*/**` together are `x/**`."""
     for tail in ("*", "*/**"):
