@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from toolkit.formats import toml
 from toolkit.formats.documents import as_mapping
 from toolkit.init.configs import configured_evidence
-from toolkit.init.deploy_steps import read_evidence
+from toolkit.init.deploy_steps.reader import read_evidence
 from toolkit.init.draft import Draft, printable
 from toolkit.init.draft_builder import Question, build_draft
 from toolkit.init.evidence import UNKNOWN, CdkDeploy, Evidence, Place, Sighting

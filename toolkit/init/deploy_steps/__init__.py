@@ -1,0 +1,1 @@
+"""What the steps of jobs deploy: one file for each sort of evidence."""
