@@ -89,6 +89,7 @@ MAY_IMPORT = {
         "checks",
         "gates",
         "observed",
+        "init",
     },
     "cli": {
         "advice",

@@ -261,7 +261,8 @@ def test_stacks_are_those_of_the_assembly_only_where_synth_is_asked_for(
     files = {
         "cdk/cdk.json": '{"app": "python3 app.py"}',
         "cdk/app.py": SYNTH,
-        "broken/cdk.json": '{"app": "python3 missing.py"}',
+        "broken/cdk.json": '{"app": "python3 broken.py"}',
+        "broken/broken.py": "raise SystemExit('no access: password=hunter2-and-more')",
     }
     repo = Repo.make(tmp_path / "repo", files, rules=None)
     plain = toolkit(repo.path, "init", "--json").json
@@ -273,3 +274,4 @@ def test_stacks_are_those_of_the_assembly_only_where_synth_is_asked_for(
     assert 'account = "111111111111"' in document["rules"]
     (seen,) = [row for row in document["seen"] if row["where"] == "broken/cdk.json:1"]
     assert "could not be synthesized" in seen["what"]
+    assert "no access: password=[redacted]" in seen["what"]

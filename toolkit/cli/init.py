@@ -98,7 +98,8 @@ def init(
 
 def _synthesized(paths: Sequence[str], git: Git, is_asked_for: bool) -> Sequence[Evidence]:
     """The stacks of the CDK apps, if that was asked for or a person says so now."""
-    from toolkit.cli.draft_synth import assembly_evidence
+    from toolkit.cli.redaction import redactor
+    from toolkit.flow.draft_evidence import assembly_evidence
 
     folders = cdk_folders(paths)
     if folders and not is_asked_for:
@@ -108,7 +109,7 @@ def _synthesized(paths: Sequence[str], git: Git, is_asked_for: bool) -> Sequence
         words = f"Run the CDK app in {listed}, to see its stacks? That runs the repository's code."
         if not prompt.confirm(words, False):
             return ()
-    return list(assembly_evidence(folders, git))
+    return list(assembly_evidence(folders, git, redactor()))
 
 
 def _coverage(rules: Rules, paths: Sequence[str]) -> PathCoverage:

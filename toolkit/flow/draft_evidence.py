@@ -1,6 +1,8 @@
-"""`init --synth`: the stacks that a CDK app really has. It runs the app, so only when asked."""
+"""Evidence for `init` that has to be asked for: the stacks that a CDK app really has, which runs
+the app.
+"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from toolkit.errors import ToolkitError
 from toolkit.formats.cdk_manifest import ManifestArtifact
@@ -11,8 +13,12 @@ from toolkit.ports.git import Git
 from toolkit.ports.program_runs import SilentLog
 
 
-def assembly_evidence(folders: Sequence[str], git: Git) -> Iterator[Evidence]:
-    """The stacks of the apps in these folders; for one that cannot be synthesized, why."""
+def assembly_evidence(
+    folders: Sequence[str], git: Git, redact: Callable[[str], str]
+) -> Iterator[Evidence]:
+    """The stacks of the apps in these folders; for one that cannot be synthesized, why, without
+    the secrets that it may have written.
+    """
     for folder in folders:
         path = f"{folder}/cdk.json".lstrip("/")
         app = cdk.CdkApp(git.root, folder or ".", Location(), "", "")
@@ -20,7 +26,7 @@ def assembly_evidence(folders: Sequence[str], git: Git) -> Iterator[Evidence]:
             assembly = cdk.synthesized(app, files.cache_folder(), SilentLog())
             stacks = list(cdk_assembly.read_stages(assembly).stacks())
         except ToolkitError as problem:
-            words = str(problem).split("\n", 1)[0]
+            words = redact(str(problem)).split("\n", 1)[0]
             yield Sighting(Place(path, 1, "cdk synth"), f"could not be synthesized: {words}")
             continue
         for _, key, artifact in stacks:
