@@ -77,6 +77,7 @@ def test_an_image_that_is_only_built_is_no_evidence() -> None:
         " --force-new-deployment",
         "aws ecs update-service --service api --cluster main --task-definition api:3"
         " --desired-count=1",
+        "aws ecs update-service --cluster main --service api --desired-count 1 --task-def api:3",
         "ecs-deploy -c main -n api -i r/api:1",
         "ecs deploy main api --tag 1",
     ],

@@ -22,7 +22,8 @@ class ServiceSteps(StepReader):
     def _read_update_service(self, options: Options) -> None:
         service = options.first("--service")
         cluster = options.first("--cluster") or "default"
-        deploys = options.has("--task-definition", "--force-new-deployment")
+        # The AWS CLI takes the beginning of an option's name, too.
+        deploys = any(name.startswith(("--task", "--force")) for name in options.values)
         if service and (deploys or not options.has("--desired-count")):
             self.job.add(ServiceDeploy(self.job.place(), arn_name(cluster), arn_name(service)))
 
