@@ -58,13 +58,13 @@ def test_init_drafts_rules_that_send_changes_the_right_way(
     unruled.commit("rules")
     for path, kind in (
         ("backend/src/car_rental/api.py", "app"),
-        ("cdk/first_code/handler.py", "command"),
-        ("cdk/stacks/new_stack.py", "command"),
+        ("cdk/first_code/handler.py", "stack"),
+        ("cdk/stacks/new_stack.py", "stack"),
         ("frontend/src/app.js", "site"),
     ):
         unruled.write({path: "new\n"})
         steps = toolkit(unruled.path, "diff", "--json", "HEAD").json["plan"]["steps"]
-        expected = {"app": "deploy-app", "command": "deploy", "site": "deploy-site"}[kind]
+        expected = f"deploy-{kind}"
         assert [step["action"] for step in steps] == [expected], path
         unruled.git("clean", "-qfd")
         unruled.git("checkout", "-q", "--", ".")

@@ -94,6 +94,8 @@ def test_a_service_is_what_gets_a_new_definition(text: str) -> None:
         ("cd infra; pnpm exec cdk deploy Api Web", ("Api", "Web")),
         ("npm --prefix infra run cdk -- deploy Api", ("Api",)),
         ("cdk deploy '*' -c stage=dev", ()),
+        ("cd infra && cdk deploy --all 'Prod/*'", ()),
+        ("cd infra && cdk deploy 'Prod/*'", ("Prod/*",)),
         ("yarn cdk deploy --require-approval never Api", ("Api",)),
     ],
 )

@@ -77,7 +77,7 @@ def test_each_thing_that_ci_deploys_is_a_target_called_after_it() -> None:
     assert shop().targets == {
         "shop-api": "app",
         "shop-worker": "app",
-        "infra": "command",
+        "infra": "stack",
         "shop-web-pages": "site",
     }
 
@@ -172,6 +172,59 @@ def test_a_cdk_app_is_one_target_however_its_stacks_are_made(app: str) -> None:
     ]
     assert drafted.due("cdk/lib/orders.ts") == ["cdk"]
     assert drafted.due("cdk/lib/new/file.ts") == ["cdk"]
+
+
+@pytest.mark.parametrize(
+    ("line", "settings"),
+    [
+        ("cdk deploy --all", {}),
+        ("npx cdk deploy '*' --require-approval never --concurrency 4", {}),
+        ("cdk deploy", {}),
+        ("cdk deploy --all -c stage=dev", {"context": {"stage": "dev"}}),
+        ("cdk deploy --all -c stage=$STAGE", {"context": {"stage": "{stage}"}}),
+    ],
+)
+def test_a_line_that_deploys_a_whole_app_is_a_target_of_all_its_stacks(
+    line: str, settings: dict[str, object]
+) -> None:
+    drafted = DraftedRepository(
+        {"cdk/cdk.json": "{}", "cdk/app.py": "", "deploy.sh": f"cd cdk; {line}"}
+    )
+    assert drafted.targets == {"cdk": "stack"}
+    (target,) = drafted.survey.draft.targets
+    assert target.settings == {"cdk": "cdk", "stacks": "*", **settings}
+    assert drafted.due("cdk/new.py") == ["cdk"]
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "more"),
+    [
+        ("cdk deploy --all -a 'node x.js'", {}, []),
+        ("cdk deploy --all --parameters Api:Size=3", {}, ["--parameters", "Api:Size=3"]),
+        ("cdk deploy --all -r arn:aws:iam::1:role/x", {}, ["-r", "arn:aws:iam::1:role/x"]),
+        ("cdk deploy Net Api", {}, []),
+        ("cdk deploy 'Prod/*'", {}, []),
+        ("cdk deploy --all -c a=1; cdk deploy --all -c a=2", {}, []),
+        ("cdk deploy --all", {"cdk/lib/a.ts": "ContainerImage.fromAsset('../api')"}, []),
+        ("cdk deploy --all", {"cdk/a.py": "image=ecs.ContainerImage.from_asset('../api')"}, []),
+        ("cdk deploy --all", {"cdk/a.py": "lambda_.DockerImageCode.from_image_asset('x')"}, []),
+        ("cdk deploy --all", {"cdk/A.java": "DockerImageAsset.Builder.create(this, x)"}, []),
+    ],
+)
+def test_what_the_kind_cannot_say_or_refuses_is_deployed_by_the_cdk(
+    line: str, files: dict[str, str], more: list[str]
+) -> None:
+    drafted = DraftedRepository({"cdk/cdk.json": "{}", "deploy.sh": f"cd cdk; {line}", **files})
+    assert drafted.targets == {"cdk": "command"}
+    words = ["cdk", "deploy", "--all", "--require-approval", "never"]
+    assert drafted.setting("cdk", "deploy") == [*words, *more]
+
+
+def test_an_option_that_only_a_run_would_tell_is_asked_for() -> None:
+    tree = {"cdk/cdk.json": "{}", "deploy.sh": "cd cdk; cdk deploy --all -c a=$(date)"}
+    drafted = DraftedRepository(tree)
+    assert drafted.targets == {"cdk": "command"}
+    assert "targets.cdk.deploy: what is `-c a=…` there?" in drafted.questions
 
 
 @pytest.mark.parametrize(

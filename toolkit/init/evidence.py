@@ -40,8 +40,9 @@ class StackDeploy(Struct, frozen=True):
 
 
 class CdkDeploy(Struct, frozen=True):
-    """Stacks of the CDK app in a folder are deployed: those that the line names (none: all), and
-    the context values that it gives. `app` is the program, where the line names it itself. Without
+    """Stacks of the CDK app in a folder are deployed: those that the line names, or patterns for
+    them (none: all), and the context values that it gives. `app` is the program, where the line
+    names it itself, `more` are options with what the stacks get besides their templates. Without
     `place.words` only cdk.json says that there is an app.
     """
 
@@ -50,6 +51,7 @@ class CdkDeploy(Struct, frozen=True):
     stacks: tuple[str, ...] = ()
     context: Mapping[str, str] = {}
     app: str = ""
+    more: tuple[tuple[str, str], ...] = ()
 
 
 class AssemblyStack(Struct, frozen=True):

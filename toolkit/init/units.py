@@ -34,10 +34,29 @@ from toolkit.init.templates import (
     template_inputs,
     template_services,
 )
-from toolkit.init.tree import TrackedFiles
+from toolkit.init.tree import TrackedFiles, is_ours
 
 _READS_ANYTHING = {"serverless", "sst", "cdktf", "pulumi", "terraform", "helm", "copilot"}
 _OF_IMAGES = {"helm", "helmfile", "kubectl", "terraform", "tofu", "ecspresso", "pulumi", "copilot"}
+_SOURCES = (
+    ".ts",
+    ".mts",
+    ".cts",
+    ".js",
+    ".mjs",
+    ".cjs",
+    ".py",
+    ".java",
+    ".cs",
+    ".go",
+    ".kt",
+    ".fs",
+)
+_IMAGE_ASSET = re.compile(
+    r"image\w{0,20}[._]from_?(?:image_?)?asset|docker_?image_?(?:asset|function|code)"
+    r"|asset_?image|image_?asset|tarball",
+    re.IGNORECASE,
+)
 
 
 class Unit(Struct, frozen=True):
@@ -541,55 +560,76 @@ class _Joiner:
 
 def _cdk_unit(tree: TrackedFiles, folder: str, entries: Sequence[CdkDeploy]) -> Unit:
     """The target that stands for a CDK app. Which stacks it has only a synthesis tells, so it is
-    deployed whole, unless every line that deploys it names the same stack.
+    deployed whole, unless every line that deploys it names the same stack. The kind `stack` does it
+    where it deploys what the lines do, else the CDK itself.
 
     This is the only place that decides how a whole app is drafted.
     """
     said = [entry for entry in entries if entry.place.words]
-    name = slug(folder) or "cdk"
-    stacks = {entry.stacks for entry in said}
-    places = tuple(sorted({entry.place for entry in entries}, key=_trust))
-    patterns = (everything_in(folder),) if folder else ("**",)
-    folders = (folder,) if folder else ()
-    if len(stacks) == 1:
-        named = next(iter(stacks))
-        if len(named) == 1 and _is_literal(named[0]) and not any(entry.app for entry in said):
-            settings: dict[str, object] = {
-                "stack": named[0].rpartition("/")[2],
-                "cdk": folder or ".",
-            }
-            context = _same_context(said)
-            if context:
-                settings["context"] = context
-            return Unit("stack", name, settings, places, patterns, folders, composes=True)
-    program = ["cdk"]
-    home = folder
-    while True:
-        if f"{home}/package.json".lstrip("/") in tree:
-            program = ["npx", "cdk"]
-            break
-        if not home:
-            break
-        home = dirname(home)
-    words = [*program, "deploy", "--all", "--require-approval", "never"]
-    apps = {entry.app for entry in said if entry.app}
-    if apps and f"{folder}/cdk.json".lstrip("/") not in tree:
-        words += ["-a", sorted(apps)[0]]
-    for key, value in sorted(_same_context(said).items()):
-        words += ["-c", f"{key}={value}"]
-    comment = ("The whole app: which stacks it has, only a synthesis tells.",)
-    settings = {"deploy": words, "folder": folder or "."}
-    return Unit(
-        "command",
-        name,
-        settings,
-        places,
-        patterns,
-        folders,
-        comment=comment,
+    unit = Unit(
+        "stack",
+        slug(folder) or "cdk",
+        {"cdk": folder or "."},
+        tuple(sorted({entry.place for entry in entries}, key=_trust)),
+        (everything_in(folder),) if folder else ("**",),
+        (folder,) if folder else (),
         composes=True,
-        takes_images=True,
     )
+    context = _same_context(said)
+    settings = dict(unit.settings)
+    if context:
+        settings["context"] = context
+    stacks = {entry.stacks for entry in said}
+    named = stacks.pop() if len(stacks) == 1 else ("", "")
+    plain = not any(entry.app or entry.more or entry.context != context for entry in said)
+    if plain and len(named) == 1 and _is_literal(named[0]) and not set(named[0]) & set("*?"):
+        return replace(unit, settings={"stack": named[0].rpartition("/")[2], **settings})
+    comment = "The whole app: which stacks it has, only a synthesis tells."
+    unit = replace(unit, comment=(comment,), takes_images=True)
+    has_settings = f"{folder}/cdk.json".lstrip("/") in tree
+    if plain and not named and has_settings and not _makes_images(tree, folder):
+        regions = "It is deployed in the `regions` of its environment, and says what it leaves out."
+        return replace(unit, settings={"stacks": "*", **settings}, comment=(comment, regions))
+    words = [*_cdk_program(tree, folder), "deploy", "--all", "--require-approval", "never"]
+    apps = {entry.app for entry in said if entry.app and UNKNOWN not in entry.app}
+    if apps and not has_settings:
+        words += ["-a", sorted(apps)[0]]
+    for key, value in sorted(context.items()):
+        words += ["-c", f"{key}={value}"]
+    questions = []
+    for option, value in dict.fromkeys(pair for entry in said for pair in entry.more):
+        if UNKNOWN in value or not all((option, value) in entry.more for entry in said):
+            questions.append(
+                f"targets.{unit.name}.deploy: what is `{option} {_shown(value)}` there?"
+            )
+        else:
+            words += [option, value]
+    return replace(
+        unit,
+        kind="command",
+        settings={"deploy": words, "folder": folder or "."},
+        questions=tuple(questions),
+    )
+
+
+def _cdk_program(tree: TrackedFiles, folder: str) -> list[str]:
+    """What starts the CDK: npx, where it may be a package of the folder, or of one around it."""
+    while True:
+        if f"{folder}/package.json".lstrip("/") in tree:
+            return ["npx", "cdk"]
+        if not folder:
+            return ["cdk"]
+        folder = dirname(folder)
+
+
+def _makes_images(tree: TrackedFiles, folder: str) -> bool:
+    """Whether the source of a CDK app speaks of image assets, which the kind `stack` refuses."""
+    for path in tree.below(folder):
+        if path.endswith(_SOURCES) and is_ours(path):
+            text = tree.read(path)
+            if text is None or _IMAGE_ASSET.search(text):
+                return True
+    return tree.capped
 
 
 def _assembly_units(

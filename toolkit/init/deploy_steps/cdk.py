@@ -33,6 +33,16 @@ _CDK_FLAGS = {
     "--no-staging",
     "--debug",
 }
+_CHANGES_MORE = (
+    "--parameters",
+    "--role-arn",
+    "-r",
+    "--toolkit-stack-name",
+    "--tags",
+    "-t",
+    "--notification-arns",
+)
+"""Options with what a stack gets besides its template."""
 
 
 class CdkSteps(StepReader):
@@ -60,15 +70,17 @@ class CdkSteps(StepReader):
             self.job.see("deploys a CDK app; which folder it is in only a run would tell")
             return
         context: dict[str, str] = {}
+        more = [(name, value) for name in _CHANGES_MORE for value in options.values.get(name, ())]
         for value in (*options.values.get("-c", ()), *options.values.get("--context", ())):
             name, equals, text = value.partition("=")
-            if equals and UNKNOWN not in text:
+            if UNKNOWN in value:
+                more.append(("-c", value))
+            elif equals:
                 context[name] = text
         stacks = tuple(options.plain[1:])
-        if options.has("--all") or any(set(stack) & set("*?") for stack in stacks):
+        if options.has("--all") or {"*", "**"} & set(stacks):
             stacks = ()
-        app = app if UNKNOWN not in app else ""
-        self.job.add(CdkDeploy(self.job.place(), folder, stacks, context, app))
+        self.job.add(CdkDeploy(self.job.place(), folder, stacks, context, app, tuple(more)))
 
     def _cdk_folder(self) -> str | None:
         apps = [dirname(path) for path in self.job.tree.paths if basename(path) == "cdk.json"]
