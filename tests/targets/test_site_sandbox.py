@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,6 +196,55 @@ def test_an_old_tab_loads_its_lazy_chunk_after_ten_more_deploys(www: Www, port: 
     keys = {str(item["Key"]) for item in listed}
     assert lazy[1].lstrip("/") not in keys
     assert not any(key.startswith(f"{RELEASES}{0:024}/") for key in keys)
+
+
+PACKAGES = os.environ.get("TOOLKIT_TEST_BUNDLERS", "")
+BROWSER = shutil.which("chromium")
+PAGE = """<link rel="icon" href="data:,"><button>load</button><output></output>
+<script type="module" src="/main.js"></script>"""
+MAIN = """const show = (module) => { document.querySelector("output").textContent = module.words };
+document.querySelector("button").onclick = () => import("./lazy.js").then(show);
+console.log("release RELEASE");
+"""
+
+
+@pytest.mark.sandbox
+@pytest.mark.slow("browsers")
+@pytest.mark.skipif(
+    not (PACKAGES and BROWSER),
+    reason="TOOLKIT_TEST_BUNDLERS names no folder with vite and playwright-core, or no chromium",
+)
+def test_a_tab_of_a_real_browser_loads_its_lazy_chunk_after_ten_more_deploys_of_a_real_bundler(
+    www: Www, port: int
+) -> None:
+    web = www.folder / "web"
+    web.mkdir()
+
+    def deploy(number: int) -> None:
+        (web / "index.html").write_text(PAGE)
+        (web / "main.js").write_text(MAIN.replace("RELEASE", str(number)))
+        (web / "lazy.js").write_text(f'export const words = "lazy {number}"')
+        vite = [f"{PACKAGES}/node_modules/.bin/vite", "build", "--manifest"]
+        subprocess.run([*vite, "--outDir", "../dist", "--emptyOutDir"], cwd=web, check=True)
+        assert www.done(www.job(number)).verdict == "succeeded"
+
+    deploy(0)
+    script = str(ROOT / "tests" / "targets" / "old_tab.mjs")
+    tab = subprocess.Popen(
+        ["node", script, PACKAGES, str(BROWSER), f"http://127.0.0.1:{port}/"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert tab.stdout is not None
+        assert tab.stdout.readline() == "open\n"
+        for number in range(1, 11):
+            deploy(number)
+        shown, _ = tab.communicate("press\n", timeout=60)
+    finally:
+        tab.kill()
+    assert json.loads(shown) == {"old": "lazy 0", "fresh": "lazy 10", "missed": []}
 
 
 @pytest.mark.sandbox
