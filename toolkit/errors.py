@@ -461,6 +461,8 @@ class ProgramFailed(ToolkitError):
 
     code = "program"
     error_class = ErrorClass.UNEXPECTED
+    output: tuple[str, ...] = ()
+    """The last lines that it wrote, as far as they were kept. They may hold secrets."""
 
 
 class ProbeError(ToolkitError):

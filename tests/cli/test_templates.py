@@ -348,3 +348,45 @@ def test_what_a_failed_app_has_written_is_shown_without_secrets(shop: Shop) -> N
             result = shop(*args, "--templates", *more)
             assert "RuntimeError" in result.out, args
             assert "4f5d2c1b9a8e7f6d5c4b3a29" not in result.out + result.err
+
+
+def test_what_a_failed_app_has_written_is_shown_whole(shop: Shop) -> None:
+    written = [f"line {number} of a long trace" for number in range(60)]
+    shop.repo.commit("broken", {"cdk/broken": "\n".join([*written, "TypeError: no bucket"])})
+    answer = shop("diff", "HEAD~1", "--templates")
+    assert all(f"      {line}" in answer.out.splitlines() for line in written)
+    assert answer.out.count("line 59 of") == 1  # not once for each stack
+    document = shop("diff", "HEAD~1", "--templates", "--json").json
+    targets = document["templates"]["targets"]
+    assert [targets[name]["output"][:60] for name in ("net", "jobs")] == [written, written]
+
+
+REMARKS = {
+    "/Jobs/Queue": [
+        {"type": "aws:cdk:info", "data": "is a queue"},
+        {"type": "aws:cdk:warning", "data": f"is {'very ' * 60}old"},
+        {"type": "aws:cdk:error", "data": "has api_token=4f5d2c1b9a8e7f6d5c4b3a29"},
+        {"type": "aws:cdk:logicalId", "data": "Queue"},
+    ]
+}
+
+
+def test_what_an_app_remarks_is_shown_whole_also_when_it_is_asked_again(deployed: Shop) -> None:
+    deployed.repo.commit("remarks", {"cdk/Jobs.remarks.json": json.dumps(REMARKS)})
+    assert deployed.refined() == {"net": "unchanged", "jobs": "unchanged"}
+    for args in (("HEAD~1",), ("HEAD~1",), ()):
+        told = " ".join(deployed("diff", *args, "--templates").out.split())
+        assert "error: /Jobs/Queue: has api_token=[redacted] warning: /Jobs/Queue: is very" in told
+        assert told.count("very ") == 60
+        assert "info: /Jobs/Queue: is a queue" in told
+        assert "logicalId" not in told
+        document = deployed("diff", *args, "--templates", "--json").json
+        told_of = {name: each["remarks"] for name, each in document["templates"]["targets"].items()}
+        assert [each["level"] for each in told_of["jobs"]] == ["info", "warning", "error"]
+        assert told_of["net"] == []
+
+
+def test_remarks_about_what_has_to_be_looked_up_are_shown(deployed: Shop) -> None:
+    files = {"cdk/Jobs.remarks.json": json.dumps(REMARKS), "cdk/lookup": ""}
+    deployed.repo.commit("a lookup", files)
+    assert "info: /Jobs/Queue: is a queue" in deployed("diff", "--templates").out

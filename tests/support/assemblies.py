@@ -1,6 +1,6 @@
 """A CDK app without the CDK: a program that writes an assembly from files of its repository, so
 that a test knows what changes which stack. `order.json` says which stacks are before one,
-`places.json` which environment one is in.
+`places.json` which environment one is in, `NAME.remarks.json` what the app remarks about one.
 """
 
 APP = """
@@ -35,6 +35,7 @@ for path in sorted(here.glob("*.stack.json")):
     artifacts[name] = {"type": "aws:cloudformation:stack",
         "environment": places.get(name, "aws://unknown-account/unknown-region"),
         "dependencies": order.get(name, []),
+        "metadata": kept(f"{name}.remarks.json"),
         "properties": {"templateFile": f"{name}.template.json", "stackName": name}}
 (out / "manifest.json").write_text(json.dumps(
     {"version": "48.0.0", "missing": missing, "artifacts": artifacts}))

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.templates.parts import BUCKET, OLD, assembly, file_asset, reader, resource, stack
 from toolkit.errors import FileProblem
@@ -127,6 +128,33 @@ def test_tags_are_read_where_the_cdk_wrote_them_before() -> None:
     entry = {"type": "aws:cdk:stack-tags", "data": [{"key": "team", "value": "a"}]}
     [read] = stacks(reader(assembly(EMPTY, metadata={"/Shop": [entry]})))
     assert read.tags == {"team": "a"}
+
+
+def test_what_is_remarked_about_a_stack_and_the_stages_around_it_is_read() -> None:
+    def said(level: str, text: str) -> dict[str, Any]:
+        return {"/Prod": [{"type": f"aws:cdk:{level}", "data": text}, 5], "/None": None}
+
+    files = {
+        "manifest.json": {"artifacts": {"Prod": {**stage("in"), "metadata": said("error", "a")}}},
+        "in/manifest.json": {
+            "artifacts": {
+                "A": one_stack("B", "X") | {"additionalMetadataFile": "a.json"},
+                "B": one_stack() | {"metadata": said("info", "of another stack")},
+                "X": {"type": "x", "metadata": said("info", "d")},
+            }
+        },
+        "in/a.json": said("warning", "b\n c")
+        | {"/Q": [{"type": "aws:cdk:info", "data": {"e": 1}}]},
+        "in/t.json": EMPTY,
+    }
+    [read, _] = stacks(reader(files))
+    assert [(each.level.name, each.text) for each in read.remarks] == [
+        ("ERROR", "/Prod: a"),
+        ("WARNING", "/Prod: b c"),
+        ("INFO", '/Q: {"e": 1}'),
+        ("INFO", "/Prod: d"),
+    ]
+    assert digest(read) == digest(replace(read, remarks=()))
 
 
 def deep(number: int) -> dict[str, Any]:

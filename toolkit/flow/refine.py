@@ -45,7 +45,14 @@ from toolkit.run import jobs as run_jobs
 from toolkit.templates.compare import compare, differs
 from toolkit.templates.consequences import examine
 from toolkit.templates.model import StackComparison, StackState, SynthesizedStack
-from toolkit.templates.refinement import RefinedDiff, RefinedState, Refinement, Synthesis, decode
+from toolkit.templates.refinement import (
+    RefinedDiff,
+    RefinedState,
+    Refinement,
+    Synthesis,
+    decode,
+    not_synthesized,
+)
 
 WORTH_SAYING_S = 1.0
 NOT_RECORDED = "nothing is recorded to compare its templates with"
@@ -187,7 +194,7 @@ def _against_live(
     try:
         body = ledger.body(newest.body) or ""
     except ToolkitError as problem:
-        return replace(question, deployed=Synthesis(unknown=problem.in_words))
+        return replace(question, deployed=not_synthesized(problem))
     [recorded] = question.deployed.stacks
     live: Synthesis = kind.live_synthesis(question.job, ports, recorded, body)
     return replace(question, deployed=live)
@@ -222,7 +229,7 @@ def _sides(
         head = _head(request, answer, git, commits)
     except ToolkitError as problem:  # a file that cannot be read, for example
         for question in asked:
-            yield _Sides(question, (), Synthesis(unknown=problem.in_words), lambda jobs: ())
+            yield _Sides(question, (), not_synthesized(problem), lambda jobs: ())
     else:
         yield from _sides_of_commits(asked, head, commits)
 
@@ -280,11 +287,11 @@ def _refinements(
     differing: dict[Callable[..., tuple[Synthesis, ...]], list[_Sides]] = {}
     for side in sides:
         target = parts.setdefault(side.question.job.target, [])
-        why = next((before.unknown for before in side.before if before.unknown), "")
+        unknown = next((before for before in side.before if before.unknown), None)
         if side.after.unknown:
-            target.append(Refinement(RefinedState.UNKNOWN, why=side.after.unknown))
-        elif why:
-            target.append(Refinement(RefinedState.NOT_COMPARED, why=why))
+            target.append(_without_answer(RefinedState.UNKNOWN, side.after, side.after))
+        elif unknown is not None:
+            target.append(_without_answer(RefinedState.NOT_COMPARED, unknown, side.after))
         elif any(differs(before.stacks, side.after.stacks) for before in side.before):
             differing.setdefault(side.again, []).append(side)
         else:
@@ -303,7 +310,7 @@ def _compared(side: _Sides, second: Synthesis | None) -> Refinement:
     target unknown.
     """
     if second is not None and second.unknown:
-        return Refinement(RefinedState.UNKNOWN, why=second.unknown)
+        return _without_answer(RefinedState.UNKNOWN, second, side.after)
     comparisons: list[StackComparison] = []
     for before in side.before:
         again = None if second is None else second.stacks
@@ -313,7 +320,13 @@ def _compared(side: _Sides, second: Synthesis | None) -> Refinement:
         examine(comparisons, side.after.stacks),
         why_unknown(comparisons),
         _code_owners(side.question.job.kind, comparisons, side.after.stacks),
+        side.after.remarks,
     )
+
+
+def _without_answer(state: RefinedState, unknown: Synthesis, after: Synthesis) -> Refinement:
+    """What is said of a target of which one synthesis is unknown."""
+    return Refinement(state, why=unknown.unknown, remarks=after.remarks, output=unknown.output)
 
 
 def _code_owners(
@@ -351,9 +364,10 @@ def _merged(several: Sequence[Refinement]) -> Refinement:
     )
     state = next(state for state in order if any(part.state is state for part in several))
     stacks = tuple(chain.from_iterable(part.stacks for part in several))
-    why = next((part.why for part in several if part.state is state and part.why), "")
+    told = next((part for part in several if part.state is state and part.why), Refinement(state))
     changed = [part.code for part in several if part.state is RefinedState.CHANGED]
     code = None
     if state is RefinedState.CHANGED and None not in changed:
         code = tuple(dict.fromkeys(chain.from_iterable(owners or () for owners in changed)))
-    return Refinement(state, stacks, why, code)
+    remarks = tuple(dict.fromkeys(chain.from_iterable(part.remarks for part in several)))
+    return Refinement(state, stacks, told.why, code, remarks, told.output)

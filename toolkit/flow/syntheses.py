@@ -22,7 +22,7 @@ from toolkit.ports.git import GITLINK, Git
 from toolkit.ports.ports import Ports
 from toolkit.ports.program_runs import ProgramLog
 from toolkit.templates.model import StackComparison, StackState, SynthesizedStack
-from toolkit.templates.refinement import Synthesis, SynthesisSource
+from toolkit.templates.refinement import Synthesis, SynthesisSource, not_synthesized
 
 SCHEME = "1"
 BRANCH = "main"
@@ -57,7 +57,7 @@ class CommitSyntheses:
             packages = self._facts_of(commit).packages
             paths = [self._path(commit, packages, job, again) for job in jobs]
         except ToolkitError as problem:
-            return (Synthesis(unknown=problem.in_words),) * len(jobs)
+            return (not_synthesized(problem),) * len(jobs)
         kept = [_read(path) for path in paths]
         lacking = [job for job, stacks in zip(jobs, kept, strict=True) if stacks is None]
         if not lacking:
@@ -67,8 +67,7 @@ class CommitSyntheses:
                 held.switch(commit, self._git.branch or BRANCH)
                 fresh = iter(self._made(held, packages, lacking, again))
         except ToolkitError as problem:
-            why = problem.in_words
-            fresh = iter([Synthesis(unknown=why)] * len(lacking))
+            fresh = iter([not_synthesized(problem)] * len(lacking))
         answers: list[Synthesis] = []
         for path, stacks in zip(paths, kept, strict=True):
             answer = next(fresh) if stacks is None else Synthesis(stacks)

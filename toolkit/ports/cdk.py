@@ -395,6 +395,7 @@ def _ready(assembly: str) -> str:
 def _failed(app: CdkApp, program: str, output: Sequence[str], code: int | None) -> ProgramFailed:
     """The error for an app or a build that failed: its cause, and the command to try it by hand."""
     problem = ProgramFailed(program=program, reason=causes.cause(output, code))
+    problem.output = tuple(output)
     words = _contexts(app.context)
     if app.location.profile:
         words = [*words, "--profile", app.location.profile]

@@ -196,4 +196,6 @@ def _install(installation: Installation, log: ProgramLog) -> None:
     env["UV_PROJECT_ENVIRONMENT"] = os.path.join(installation.folder, ".venv")
     code, output = run_program([path, *rest], installation.folder, env, log)
     if code:
-        raise ProgramFailed(program=program, reason=causes.cause(output, code))
+        problem = ProgramFailed(program=program, reason=causes.cause(output, code))
+        problem.output = tuple(output)
+        raise problem

@@ -4,16 +4,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from toolkit.advice import Advice
+from toolkit.formats.cdk_manifest import Level
 from toolkit.formats.words import count
 from toolkit.model import DiffResult
 from toolkit.show import templates
 from toolkit.show.advice import advice_lines, sentence, shown_command
-from toolkit.show.text import duration, listing, quote, wrapped
+from toolkit.show.text import duration, line, listing, quote, wrapped
 from toolkit.templates.model import StackState
 from toolkit.templates.refinement import RefinedDiff, RefinedState, Refinement
 
 MOST_PATHS = 3
 """How many paths without a rule are named."""
+_LEVELS = (Level.ERROR, Level.WARNING, Level.INFO)
 
 
 def lines(refined: RefinedDiff, width: int, verbose: bool) -> Iterator[str]:
@@ -22,6 +24,7 @@ def lines(refined: RefinedDiff, width: int, verbose: bool) -> Iterator[str]:
     """
     yield from wrapped(_heading(refined), width)
     yield from _without_answer(refined, RefinedState.UNKNOWN, width)
+    yield from _remarks(refined, width)
     for name, refinement in sorted(refined.refinements.items()):
         if refinement.state is RefinedState.CHANGED:
             yield from _changes(name, refinement, refined, width, verbose)
@@ -48,14 +51,26 @@ def _heading(refined: RefinedDiff) -> str:
 
 def _without_answer(refined: RefinedDiff, state: RefinedState, width: int) -> Iterator[str]:
     """The targets of which nothing was found out, each reason once."""
-    by_reason: dict[Advice, list[str]] = {}
+    by_reason: dict[tuple[Advice, tuple[str, ...]], list[str]] = {}
     for name, refinement in sorted(refined.refinements.items()):
         if refinement.state is state:
-            by_reason.setdefault(refinement.why, []).append(name)
-    for why, names in by_reason.items():
+            by_reason.setdefault((refinement.why, refinement.output), []).append(name)
+    for (why, output), names in by_reason.items():
         due = ", so due" if state is RefinedState.UNKNOWN else ""
         yield from wrapped(f"  {', '.join(map(quote, names))}: {state}{due}", width, "    ")
         yield from advice_lines(why, refined.result.same, width, "    ")
+        if len(output) > 1:  # a single line is the reason itself
+            yield "    it wrote:"
+            yield from (f"      {line(written)}" for written in output)
+
+
+def _remarks(refined: RefinedDiff, width: int) -> Iterator[str]:
+    """What apps remark about their constructs, the worst first and each remark once."""
+    every = {remark for each in refined.refinements.values() for remark in each.remarks}
+    if every:
+        yield "  The app remarks:"
+    for remark in sorted(every, key=lambda each: (_LEVELS.index(each.level), each.text)):
+        yield from wrapped(f"    {remark.level.name.lower()}: {line(remark.text)}", width, "      ")
 
 
 def _changes(
@@ -101,6 +116,11 @@ def document(refined: RefinedDiff) -> dict[str, Any]:
             name: {
                 "state": refinement.state,
                 "why": sentence(refinement.why, refined.result.same) or None,
+                "output": list(refinement.output),
+                "remarks": [
+                    {"level": remark.level.name.lower(), "text": remark.text}
+                    for remark in refinement.remarks
+                ],
                 "stacks": templates.document(refinement.stacks),
             }
             for name, refinement in refined.refinements.items()

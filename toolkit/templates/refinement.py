@@ -2,23 +2,41 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.advice import Advice, NextCommand, changed_advice
+from toolkit.errors import ProgramFailed, ToolkitError
+from toolkit.formats.cdk_manifest import Remark
 from toolkit.model import DiffResult, Resource
 from toolkit.templates.model import ExaminedStack, SynthesizedStack
 
 
 class Synthesis(Struct, frozen=True):
     """What the files of a folder say that a target has to be: its stacks. `unknown` says why that
-    cannot be known; there are no stacks then.
+    cannot be known; there are no stacks then, but what the app remarks about them (`about`), and
+    what a program wrote that failed (`output`).
     """
 
     stacks: tuple[SynthesizedStack, ...] = ()
     unknown: Advice = ""
+    about: tuple[Remark, ...] = ()
+    output: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """All that the app remarks, each remark once."""
+        every = chain(self.about, *(stack.remarks for stack in self.stacks))
+        return tuple(dict.fromkeys(every))
+
+
+def not_synthesized(problem: ToolkitError) -> Synthesis:
+    """That a problem leaves a target unknown."""
+    output = problem.output if isinstance(problem, ProgramFailed) else ()
+    return Synthesis(unknown=problem.in_words, output=output)
 
 
 class SynthesisSource(Struct, frozen=True):
@@ -45,13 +63,28 @@ class RefinedState(StrEnum):
 class Refinement(Struct, frozen=True):
     """What templates say of a target: its stacks in all its locations. `why` says why nothing is
     known, or nothing was compared. `code` are the functions and services whose code is all that
-    differs, None where more does, or they are not known by name.
+    differs, None where more does, or they are not known by name. `remarks` are the app's, `output`
+    is what a program wrote that failed.
     """
 
     state: RefinedState
     stacks: tuple[ExaminedStack, ...] = ()
     why: Advice = ""
     code: tuple[Resource, ...] | None = None
+    remarks: tuple[Remark, ...] = ()
+    output: tuple[str, ...] = ()
+
+    def redacted(self, redact: Callable[[str], str]) -> "Refinement":
+        """The same without the secrets that programs may have written into their errors. What
+        differs is free of them already (values.py).
+        """
+        return replace(
+            self,
+            why=changed_advice(self.why, redact),
+            remarks=tuple(replace(each, text=redact(each.text)) for each in self.remarks),
+            # a key may go over several lines
+            output=tuple(redact("\n".join(self.output)).splitlines()),
+        )
 
 
 class RefinedDiff(Struct, frozen=True):
@@ -70,21 +103,16 @@ class RefinedDiff(Struct, frozen=True):
     seconds: float = 0.0
 
     def redacted(self, redact: Callable[[str], str]) -> "RefinedDiff":
-        """The same without the secrets that programs may have written into their errors. What
-        differs is free of them already (values.py).
-        """
-        refinements = {
-            name: replace(refinement, why=changed_advice(refinement.why, redact))
-            for name, refinement in self.refinements.items()
-        }
+        """The same without the secrets that programs may have written."""
+        refinements = {name: each.redacted(redact) for name, each in self.refinements.items()}
         return replace(self, refinements=refinements)
 
 
 def encode(stacks: Sequence[SynthesizedStack]) -> str:
-    """Stacks as text, the same for equal stacks. One alone is written as such, as earlier versions
-    did.
+    """Stacks as text, the same for equal stacks, without what their app remarks. One alone is
+    written as such, as earlier versions did.
     """
-    several = [*stacks]
+    several = [replace(stack, remarks=()) for stack in stacks]
     content = several[0] if len(several) == 1 else several
     return msgspec.json.encode(content, order="deterministic").decode()
 

@@ -17,7 +17,7 @@ from toolkit.targets.stack.observe import stack_name
 from toolkit.templates.assembly import plain_stack
 from toolkit.templates.clean import cleaned
 from toolkit.templates.model import SynthesizedStack
-from toolkit.templates.refinement import Synthesis
+from toolkit.templates.refinement import Synthesis, not_synthesized
 
 
 def live_synthesis(job: Job, ports: Ports, recorded: SynthesizedStack, body: str) -> Synthesis:
@@ -31,7 +31,7 @@ def live_synthesis(job: Job, ports: Ports, recorded: SynthesizedStack, body: str
             return Synthesis(unknown=f"an operation is running: {stack['StackStatus']}")
         template = cfn.template(aws, str(stack["StackId"]))
     except CloudError as problem:
-        return Synthesis(unknown=problem.in_words)
+        return not_synthesized(problem)
     return compared_with_record(recorded, body, template, stack)
 
 

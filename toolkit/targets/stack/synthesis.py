@@ -3,6 +3,7 @@ recorded with each deploy, so that a later synthesis can be compared with it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 from msgspec.structs import replace
 
@@ -23,7 +24,7 @@ from toolkit.targets.stack import kept_stacks, packaging, patterns, sources
 from toolkit.targets.stack.observe import stack_name
 from toolkit.templates import assembly
 from toolkit.templates.model import SynthesizedStack
-from toolkit.templates.refinement import Synthesis, encode
+from toolkit.templates.refinement import Synthesis, encode, not_synthesized
 
 _NOWHERE = packaging.PackageBucket("toolkit-packages", "", "s3://toolkit-packages/")
 """Where code lies does not count, only what it is."""
@@ -150,7 +151,7 @@ def _of_template(job: Job, ports: Ports) -> Synthesis:
     try:
         stack = plain(job, ports.root, job.location.account, job.location.region)
     except (FileProblem, NoTemplate, Refused) as problem:
-        return Synthesis(unknown=problem.in_words)
+        return not_synthesized(problem)
     return Synthesis((with_parameters(stack, job.settings.parameters),))
 
 
@@ -181,7 +182,7 @@ def _of_app(app: cdk.CdkApp, ports: Ports, log: ProgramLog, again: bool) -> Synt
     try:
         return Synthesis(stacks_of(cdk.synthesized(app, ports.cache, log, again)))
     except (FileProblem, ProgramFailed, Refused, StateDamaged) as problem:
-        return Synthesis(unknown=problem.in_words)
+        return not_synthesized(problem)
 
 
 def _of_stack(job: Job, app: cdk.CdkApp, whole: Synthesis) -> Synthesis:
@@ -202,7 +203,7 @@ def _of_stack(job: Job, app: cdk.CdkApp, whole: Synthesis) -> Synthesis:
         names = ", ".join(sorted({other.name for other in whole.stacks})) or "none"
         return Synthesis(unknown=f"the CDK app has no stack {name} there; it has {names}")
     if stack.missing:
-        return Synthesis(unknown="; ".join(stack.missing))
+        return Synthesis(unknown="; ".join(stack.missing), about=stack.remarks)
     return Synthesis((with_parameters(stack, job.settings.parameters),))
 
 
@@ -210,5 +211,6 @@ def _of_patterns(wanted: Sequence[str], app: cdk.CdkApp, whole: Synthesis) -> Sy
     stacks = matching_all(whole.stacks, wanted, app.account, app.region)
     missing = dict.fromkeys(why for stack in stacks for why in stack.missing)
     if missing:
-        return Synthesis(unknown="; ".join(missing))
+        about = tuple(chain.from_iterable(stack.remarks for stack in stacks))
+        return Synthesis(unknown="; ".join(missing), about=about)
     return Synthesis(stacks)
