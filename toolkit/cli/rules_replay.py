@@ -25,7 +25,8 @@ LONG = 2000
 EPILOG = """\b
 Examples:
   toolkit rules replay v1.0..HEAD
-  toolkit rules replay --templates -n 20  are the rules right?"""
+  toolkit rules replay --templates -n 20  are the rules right?
+  toolkit rules replay --snapshots        the same, by snapshots of your tests"""
 
 
 @click.command("replay", epilog=EPILOG)
@@ -44,6 +45,11 @@ Examples:
     help="Compare with what the stacks' templates became. This runs the CDK apps of each commit.",
 )
 @click.option(
+    "--snapshots",
+    is_flag=True,
+    help="Compare with committed template snapshots (Jest, syrupy). This runs nothing.",
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per commit, newest first."
 )
 @click.pass_context
@@ -54,7 +60,8 @@ def rules_replay(ctx: click.Context, /, **values: Any) -> int:
     repository with --rules FILE.
 
     With --templates, each commit's stacks are synthesized and compared with its parent's: which
-    changes would the rules have missed, and which deploys were not needed?
+    changes would the rules have missed, and which deploys were not needed? With --snapshots, the
+    templates that your tests have committed say what changed.
     """
     folder, limit, as_json = (
         options.enter(ctx, values["folder"]),
@@ -66,8 +73,12 @@ def rules_replay(ctx: click.Context, /, **values: Any) -> int:
     commits = _resolve(revisions, git)
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", values["rules"]), git)
     options.known_environment(ctx, loaded)
+    if values["templates"] and values["snapshots"]:
+        raise UsageError("--templates runs the apps, --snapshots runs nothing", "use one of them")
     if values["templates"]:
         return _replay_templates(git, loaded, commits, limit, as_json)
+    if values["snapshots"]:
+        return _replay_snapshots(git, loaded, commits, limit, as_json)
     replayed = _with_progress(flow.replay(git, loaded, commits, limit), git, commits, limit)
     if as_json:
         for commit in replayed:
@@ -108,6 +119,23 @@ def _replay_templates(
                 output.push()
     if not as_json:
         output.say(template_replay.text(rows, output.width()))
+    return 0
+
+
+def _replay_snapshots(
+    git: Git, rules: Rules, revisions: list[str], limit: int | None, as_json: bool
+) -> int:
+    from toolkit.flow.snapshot_replays import replay_snapshots
+    from toolkit.show import template_replay
+
+    rows = [*replay_snapshots(git, rules, revisions, limit)]
+    if as_json:
+        for row in rows:
+            output.say(template_replay.json_line(row))
+    elif rows:
+        output.say(template_replay.text(rows, output.width()))
+    else:
+        output.say("No commit changes a template snapshot and something besides tests.")
     return 0
 
 

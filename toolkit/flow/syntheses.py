@@ -156,6 +156,16 @@ def synthesizing_targets(rules: Rules) -> list[Target]:
     ]
 
 
+def synthesis_folders(rules: Rules) -> dict[str, tuple[str, ...]]:
+    """Of each target whose templates a program makes, the folders of programs."""
+    folders: dict[str, tuple[str, ...]] = {}
+    for target in synthesizing_targets(rules):
+        source = targets.kind(target.kind).synthesis_source(target.settings)
+        if source is not None and source.programs:
+            folders[target.name] = source.programs
+    return folders
+
+
 def why_unknown(comparisons: Sequence[StackComparison]) -> str:
     """Why the state of a stack is unknown, in words; empty if none is."""
     words: dict[str, None] = {}
