@@ -7,7 +7,7 @@ see: each is a gap. So is a merge that is not finished.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
@@ -16,9 +16,9 @@ from toolkit.advice import Advice, ShellCommand
 from toolkit.changes.detect import WorkingTree, changed_in_hiding
 from toolkit.errors import GitError
 from toolkit.ports import files
-from toolkit.ports.git import GITLINK, Git, IndexEntry
+from toolkit.ports.git import GITLINK, FileState, Git, IndexEntry
 
-LINK, PROGRAM = "120000", "100755"
+FILE, LINK, PROGRAM = "100644", "120000", "100755"
 ASSUMED, SKIPPED = "assume-unchanged", "skip-worktree"
 DEEPEST = 16
 """How many submodules may lie in each other."""
@@ -78,6 +78,9 @@ def _repository_gaps(
     regular: list[IndexEntry] = []
     hidden: list[IndexEntry] = []
     for entry in git.entries():
+        if entry.flag == "H" and entry.mode == FILE:
+            regular.append(entry)  # most are like this, and nothing of it has to be looked at
+            continue
         path, on_disk = os.path.join(inside, entry.path), os.path.join(git.root, entry.path)
         if entry.flag in "Mm":
             yield Gap(path, GapReason.UNMERGED, inside=inside, top=top)
@@ -88,21 +91,30 @@ def _repository_gaps(
         else:
             if entry.flag == "S" or entry.flag.islower():
                 hidden.append(entry)
-            if entry.mode == LINK and not links and not os.path.islink(on_disk):
-                yield Gap(path, GapReason.SYMLINK, inside=inside, top=top)
-            elif entry.mode == PROGRAM and not modes and not os.access(on_disk, os.X_OK):
-                yield Gap(path, GapReason.MODE, inside=inside, top=top)
             if entry.mode != LINK:
                 regular.append(entry)
-    assumed = {entry.path for entry in hidden if entry.flag == "h"}
+                if entry.mode == PROGRAM and not modes and not os.access(on_disk, os.X_OK):
+                    yield Gap(path, GapReason.MODE, inside=inside, top=top)
+            elif not links and not os.path.islink(on_disk):
+                yield Gap(path, GapReason.SYMLINK, inside=inside, top=top)
     # Of the outer repository it has been read already; of a submodule nobody has asked yet.
     states = changed_in_hiding(git, hidden) if working_tree is None else working_tree.hidden
+    assumed = {entry.path for entry in hidden if entry.flag == "h"}
+    yield from _hidden_gaps(git, states, assumed, inside, top)
+    yield from _unfiltered(git, regular, inside, top)
+
+
+def _hidden_gaps(
+    git: Git, states: Iterable[FileState], assumed: Collection[str], inside: str, top: str
+) -> Iterator[Gap]:
+    """What has changed although git was told not to look; `assumed` are the paths for which that
+    was by assume-unchanged.
+    """
     for state in states:
         digest = files.digest(os.path.join(git.root, state.path))
         path = os.path.join(inside, state.path)
         hidden_by = ASSUMED if state.path in assumed else SKIPPED
         yield Gap(path, GapReason.HIDDEN, hidden_by, digest, inside, top)
-    yield from _unfiltered(git, regular, inside, top)
 
 
 def _submodule_gaps(

@@ -58,8 +58,9 @@ def versions(
         (path, _as_it_is(os.path.join(git.root, path), len(commit)))
         for path in sorted(dirty, key=_bytes)
     )
-    # Merged in git's order, which is by bytes: a digest does not depend on what is committed yet.
-    for path, meta in heapq.merge(committed, changed, key=lambda entry: _bytes(entry[0])):
+    # In git's order, which is by bytes: a digest does not depend on what is committed yet.
+    merged = heapq.merge(committed, changed, key=lambda entry: _bytes(entry[0]))
+    for path, meta in merged if dirty else committed:
         owned = owners.rules(path)
         targets = {*(owners.fallback if owned is None else owned), *owners.users(path)}
         if path in dirty:

@@ -150,6 +150,7 @@ def path_owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str
 
     unknown = ChangeStatus.UNKNOWN
     evidence = None if own is None else evidence_name(own)
+    leaves: dict[tuple[str, ...], Collection[str]] = {}
 
     def owners(path: str) -> Collection[str] | None:
         called = book.impact_of(path, unknown)
@@ -157,7 +158,11 @@ def path_owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str
             return ()
         if called.unmatched or path == own:
             return None
-        return set[str]().union(*(graph.leaves(name) for name in called.targets))
+        owned = leaves.get(called.targets)
+        if owned is None:  # many paths call for the same targets
+            owned = frozenset[str]().union(*(graph.leaves(name) for name in called.targets))
+            leaves[called.targets] = owned
+        return owned
 
     return owners
 

@@ -47,23 +47,25 @@ class RuleBook:
         self._covered = covered
         self._matcher = Matcher([rules.ignore, *(rule.paths for rule in rules.rules)])
         self._narrowest: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._impacts: dict[tuple[str, str], ChangeImpact] = {}
+        self._impacts: dict[tuple[tuple[Hit, ...], str], ChangeImpact] = {}
         self._lines: TomlLines | None = None
         self._locations: dict[Hit, tuple[str, str, int | None]] = {}
 
     def ignores(self, path: str) -> bool:
         """Whether a change of this path never calls for anything."""
-        hits = self._matcher.match(path)
-        return bool(hits) and hits[0][0] == 0
+        return _is_ignored(self._matcher.match(path))
 
     def matching(self, change: Change) -> tuple[Hit, ...]:
         """The rules that match a change: index of the rule, and of its pattern (-1: it only has `!`
         patterns).
         """
+        return self._counting(self._matcher.match(change.path), change.status)
+
+    def _counting(self, hits: tuple[Hit, ...], status: ChangeStatus) -> tuple[Hit, ...]:
         return tuple(
             (rule - 1, pattern)
-            for rule, pattern in self._matcher.match(change.path)
-            if rule and _counts(self.rules.rules[rule - 1], change.status)
+            for rule, pattern in hits
+            if rule and _counts(self.rules.rules[rule - 1], status)
         )
 
     def narrowest(self, targets: Iterable[str]) -> tuple[str, ...]:
@@ -86,16 +88,16 @@ class RuleBook:
 
     def impact_of(self, path: str, status: ChangeStatus) -> ChangeImpact:
         """What a change of a path calls for, without the reasons: for many changes at once."""
-        key = (path, status)
+        key = (self._matcher.match(path), status)
         impact = self._impacts.get(key)
         if impact is None:
-            impact = self._impacts[key] = self._find_impact(Change(path, status))
+            impact = self._impacts[key] = self._find_impact(*key)
         return impact
 
-    def _find_impact(self, change: Change) -> ChangeImpact:
-        if self.ignores(change.path):
+    def _find_impact(self, hits: tuple[Hit, ...], status: ChangeStatus) -> ChangeImpact:
+        if _is_ignored(hits):
             return ChangeImpact((), (), False)
-        rules = [self.rules.rules[rule] for rule, _ in self.matching(change)]
+        rules = [self.rules.rules[rule] for rule, _ in self._counting(hits, status)]
         if not rules:
             return ChangeImpact(self.fallback, (), True)
         return ChangeImpact(
@@ -484,6 +486,10 @@ def _add_reason(reason: Reason, names: Iterable[str], into: Reasons) -> None:
         # A second rule for the same path tells nobody more.
         if not reasons or reasons[-1].path != reason.path:
             reasons.append(reason)
+
+
+def _is_ignored(hits: tuple[Hit, ...]) -> bool:
+    return bool(hits) and hits[0][0] == 0
 
 
 def _counts(rule: Rule, status: ChangeStatus) -> bool:

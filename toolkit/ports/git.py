@@ -632,10 +632,11 @@ class Git:
         names = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
         command = [*self._argv, "check-attr", "-z", "--stdin", "filter"]
         running = process.StreamedProgram(command, self.root, self._env, names)
-        fields = [_text(record) for record in self._records(running, "check-attr")]
-        pairs = zip(fields[::3], fields[2::3], strict=True)
+        fields = list(self._records(running, "check-attr"))
         return {
-            path: value for path, value in pairs if value not in ("unspecified", "unset", "set")
+            _text(path): _text(value)
+            for path, value in zip(fields[::3], fields[2::3], strict=True)
+            if value not in (b"unspecified", b"unset", b"set")
         }
 
     def ignored(self, paths: Sequence[str]) -> frozenset[str]:

@@ -117,26 +117,22 @@ class HeaderChooser:
 
     def headers(self, key: str) -> Headers:
         """The headers of a file. Raises Refused where rules.toml wants a page kept for ever."""
-        chosen: dict[str, str] = {
-            "ContentType": content_type(key),
-            "CacheControl": self._cache(key),
-        }
+        is_asked = is_always_asked(key)
+        cache = SHORT
+        if is_asked:
+            cache = REVALIDATED
+        elif key in self._hashed:
+            cache = IMMUTABLE
+        chosen: dict[str, str] = {"ContentType": content_type(key), "CacheControl": cache}
         for pattern, rule in self._rules:
             if pattern.fullmatch(key):
                 chosen |= _fields(rule)
-        if "immutable" in chosen["CacheControl"] and is_always_asked(key):
+        if is_asked and "immutable" in chosen["CacheControl"]:
             raise Refused(
                 f"{key} must not be immutable: browsers would never ask for a new one",
                 "correct `headers` of the target in rules.toml",
             )
         return tuple(sorted(chosen.items()))
-
-    def _cache(self, key: str) -> str:
-        if is_always_asked(key):
-            return REVALIDATED
-        if self.is_immutable(key):
-            return IMMUTABLE
-        return SHORT
 
 
 def _fields(rule: HeaderRule) -> Mapping[str, str]:

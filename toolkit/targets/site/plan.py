@@ -92,14 +92,13 @@ class SiteBucket(Struct, frozen=True):
 
     def recorded(self, key: str) -> SiteFile | None:
         """What we have put under a key, whatever has become of it."""
-        if self.live is None:
+        live = self.live
+        if live is None:
             return None
-        if key in self.live.files:
-            return self.live.files[key]
-        stale = self.live.stale.get(key)
-        if stale is None:
-            return None
-        return stale.file
+        if key in live.files:
+            return live.files[key]
+        stale = live.stale.get(key)
+        return None if stale is None else stale.file
 
     def known(self, key: str) -> SiteFile | None:
         """What we have put under a key, if it is still that."""
@@ -113,9 +112,10 @@ class SiteBucket(Struct, frozen=True):
         """The files of the live release that somebody else has changed or deleted, sorted. None of
         a switch that has not come to its end: nobody knows which of its files are there.
         """
-        if self.live is None or self.live.state is not SiteState.LIVE:
+        live = self.live
+        if live is None or live.state is not SiteState.LIVE:
             return ()
-        return tuple(sorted(key for key in self.live.files if self.known(key) is None))
+        return tuple(sorted(key for key in live.files if self.known(key) is None))
 
     def is_ours(self, key: str) -> bool:
         """Whether we have put something under a key."""

@@ -45,16 +45,19 @@ def read_source(root: str, source: str, check: Callable[[], None]) -> dict[str, 
     if real != real_root and not files.is_inside(real, real_root):
         raise Refused(f"{source} leads out of the repository", "correct `source` in rules.toml")
     # Not where it leads to: a link in its place publishes another folder.
-    build = os.path.normpath(os.path.join(real_root, source))
+    inside = os.path.join(os.path.normpath(os.path.join(real_root, source)), "")
     found: dict[str, SourceFile] = {}
     for key, path in _walk(real, source, check):
         if len(found) == MOST_FILES:
             raise Refused(f"{source} has more than {MOST_FILES:,} files", "deploy it in parts")
-        if _GIT in os.path.relpath(path, real_root).lower().split(os.sep):
+        if _GIT in path.lower() and _is_in_git(path, real_root):
             raise Refused(f"{key} leads into git's own folder", "take the link out of the build")
-        leads_out = not path.startswith(os.path.join(build, ""))
-        found[key] = _read(key, path, leads_out, check)
+        found[key] = _read(key, path, not path.startswith(inside), check)
     return found
+
+
+def _is_in_git(path: str, root: str) -> bool:
+    return _GIT in os.path.relpath(path, root).lower().split(os.sep)
 
 
 def _walk(folder: str, source: str, check: Callable[[], None]) -> Iterator[tuple[str, str]]:
@@ -105,7 +108,7 @@ def _checked_key(key: str) -> str:
     except UnicodeEncodeError:
         raise Refused(f"the name of {key!r} is not UTF-8", "rename the file") from None
     # What no address can hold could not be checked, nor invalidated.
-    if len(encoded) > 900 or any(char < " " for char in key):
+    if len(encoded) > 900 or min(key) < " ":
         raise Refused(f"{key!r} cannot be the name of an object", "rename the file")
     return key
 
