@@ -1,18 +1,25 @@
 """Whether a resource is replaced: "no" only where both sources say so."""
 
+import gzip
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from tests.support.modes import by_mode
-from tests.templates.mutations import DATA, mutations
+from tests.support.run import ROOT
+from tests.templates import raw_sources
 from tests.templates.parts import BUCKET, compared, resource, stack
+from tests.templates.raw_sources import Mutation
 from toolkit.templates.model import Prediction, Replacement, SynthesizedStack
 from toolkit.templates.replacement import combined, predict
 
 NEVER, MAYBE, ALWAYS = Replacement.NEVER, Replacement.MAYBE, Replacement.ALWAYS
 DATABASE, INSTANCE = "AWS::RDS::DBInstance", "AWS::EC2::Instance"
+
+
+DATA = json.loads(gzip.decompress((ROOT / "toolkit/templates/replacements.json.gz").read_bytes()))
 
 
 def predictions(before: SynthesizedStack, after: SynthesizedStack) -> dict[str, Prediction]:
@@ -27,24 +34,34 @@ def changed(type: str, before: dict[str, Any], after: dict[str, Any]) -> Replace
     return word(resource(type, **before), resource(type, **after))
 
 
-@pytest.mark.parametrize("number", range(5))
-def test_of_500_mutated_templates_none_is_called_kept_where_a_source_says_otherwise(
-    number: int,
-) -> None:
+def check(mutations: Iterable[Mutation]) -> None:
+    """That a prediction is what the sources say in their own words."""
     counted = dict.fromkeys(Replacement, 0)
-    for mutation in mutations(by_mode(100, 400, 4000), seed=number):
-        both = [{"Resources": {}, **each} for each in (mutation.before, mutation.after)]
-        old, new = (stack(each["Resources"]) for each in both)
+    for mutation in mutations:
+        old, new = (stack(each["Resources"]) for each in (mutation.before, mutation.after))
         result = predictions(old, new)["It"].replacement
         counted[result] += 1
-        place = f"{mutation.type} {mutation.path} {mutation.words}"
-        if set(mutation.words) & {"m", "a", "?"}:
-            assert result is not NEVER, place
-        if mutation.words == "nn":
-            assert result is NEVER, place
-        if mutation.words == "aa":
-            assert result is ALWAYS, place
-    assert all(counted.values())
+        words = {mutation.cfn_lint, mutation.cdk}
+        if words != {raw_sources.NO}:
+            assert result is not NEVER, mutation
+        elif not isinstance(mutation.values[1], dict):  # which may hold more below
+            assert result is NEVER, mutation
+        if words == {raw_sources.YES}:
+            assert result is ALWAYS, mutation
+    assert all(number > 20 for number in counted.values())
+
+
+def test_of_600_mutated_templates_none_is_called_kept_where_a_source_says_otherwise() -> None:
+    check(raw_sources.samples())
+
+
+@pytest.mark.slow("real CDK")
+@pytest.mark.skipif(
+    not raw_sources.SOURCES, reason="TOOLKIT_TEST_CDK names no folder with the sources"
+)
+def test_what_the_sources_say_themselves_is_never_missed() -> None:
+    assert raw_sources.SOURCES is not None
+    check(raw_sources.mutations(*raw_sources.SOURCES, by_mode(5000, 5000, 50_000), seed=1))
 
 
 @pytest.mark.parametrize(
