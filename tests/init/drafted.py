@@ -2,25 +2,37 @@
 change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toolkit import targets
 from toolkit.config.rules import load
 from toolkit.impact.touch import RuleBook
+from toolkit.init.account import Account
 from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
 from toolkit.init.draft import draft_to_toml
+from toolkit.init.evidence import Evidence
 from toolkit.init.repository_draft import RepositoryDraft, draft_repository
 from toolkit.model import Change, ChangeStatus, Rules
 from toolkit.plan.graph import Graph
 
 
 class DraftedRepository:
-    """The draft for a tree of path -> text. Its draft has to be a rules.toml that loads."""
+    """The draft for a tree of path -> text, with evidence from elsewhere. Its draft has to be a
+    rules.toml that loads.
+    """
 
-    def __init__(self, tree: Mapping[str, str], project: str = "shop") -> None:
+    def __init__(
+        self,
+        tree: Mapping[str, str],
+        project: str = "shop",
+        more: Sequence[Evidence] = (),
+        account: Account | None = None,
+    ) -> None:
         self.tree = tree
-        self.survey: RepositoryDraft = draft_repository(list(tree), tree.get, project)
+        self.survey: RepositoryDraft = draft_repository(
+            list(tree), tree.get, project, more, account
+        )
         self.text = draft_to_toml(self.survey.draft)
         self.rules: Rules = load(
             self.text.encode(), "rules.toml", targets.kind, tuple(targets.KINDS), draft=True

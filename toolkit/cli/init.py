@@ -13,12 +13,14 @@ from toolkit.cli.draft_proof import prove
 from toolkit.errors import FileIsThere, RulesError, UsageError
 from toolkit.formats.patterns import everything_in, literal
 from toolkit.formats.words import count
+from toolkit.init.account import Account
 from toolkit.init.coverage import PathCoverage, measure_coverage
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.draft_builder import Question, answered
 from toolkit.init.evidence import Evidence
 from toolkit.init.repository_draft import RepositoryDraft, cdk_folders, draft_repository
 from toolkit.model import Rules
+from toolkit.operations import Location
 from toolkit.ports import disk, files
 from toolkit.ports.git import Git
 from toolkit.show import survey as show
@@ -44,6 +46,14 @@ MOST_BYTES = 1024 * 1024
     help="Synthesize the CDK apps to see their stacks. This runs programs of the repository.",
 )
 @click.option(
+    "--from-aws",
+    is_flag=True,
+    help=(
+        "Read what runs in the AWS account and region of your credentials, to draft from it. This"
+        " changes nothing there."
+    ),
+)
+@click.option(
     "--yes",
     is_flag=True,
     help="Ask nothing: what is not known is left to be filled in, and nothing is ignored.",
@@ -59,8 +69,8 @@ def init(
     It drafts what something proves to be deployed: a step of CI, a script, a Makefile, a
     package.json, cdk.json, samconfig.toml and the like. It lists what else it saw. On a terminal
     it asks at most ten questions. Then it runs `rules check`, `doctor` and a replay of 50 commits
-    on its draft. It runs no program of the repository without --synth, and replaces an existing
-    file only with --force.
+    on its draft. It runs no program of the repository without --synth, calls AWS only with
+    --from-aws, and replaces an existing file only with --force.
     """
     git = Git.open(options.enter(ctx, folder))
     path = out or os.path.join(git.root, "rules.toml")
@@ -75,6 +85,7 @@ def init(
         lambda name: files.text_inside(git.root, name, MOST_BYTES),
         os.path.basename(git.root),
         _synthesized(paths, git, flags["synth"]) if flags["synth"] or asks else (),
+        _account(git) if flags["from_aws"] else None,
     )
     if asks:
         result = _ask(result, paths)
@@ -110,6 +121,14 @@ def _synthesized(paths: Sequence[str], git: Git, is_asked_for: bool) -> Sequence
         if not prompt.confirm(words, False):
             return ()
     return list(assembly_evidence(folders, git, redactor()))
+
+
+def _account(git: Git) -> Account:
+    """What runs in the account of the credentials."""
+    from toolkit.cli.ports import open_ports
+    from toolkit.flow.draft_account import read_account
+
+    return read_account(open_ports(git, git.root).aws(Location()))
 
 
 def _coverage(rules: Rules, paths: Sequence[str]) -> PathCoverage:

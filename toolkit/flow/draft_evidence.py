@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from toolkit.errors import ToolkitError
 from toolkit.formats.cdk_manifest import ManifestArtifact
+from toolkit.formats.template import LONGEST_JSON
+from toolkit.init.account import plain_template
 from toolkit.init.evidence import AssemblyStack, Evidence, Place, Sighting
 from toolkit.operations import Location
 from toolkit.ports import cdk, cdk_assembly, files
@@ -29,12 +31,16 @@ def assembly_evidence(
             words = redact(str(problem)).split("\n", 1)[0]
             yield Sighting(Place(path, 1, "cdk synth"), f"could not be synthesized: {words}")
             continue
-        for _, key, artifact in stacks:
-            yield _stack(path, folder, key, artifact)
+        for stage, key, artifact in stacks:
+            yield _stack(path, folder, key, artifact, stage.folder)
 
 
-def _stack(path: str, folder: str, key: str, artifact: ManifestArtifact) -> AssemblyStack:
+def _stack(
+    path: str, folder: str, key: str, artifact: ManifestArtifact, assembly: str
+) -> AssemblyStack:
     stack = artifact.properties.stack_name or key
     account, region = (part or "" for part in artifact.place)
     place = Place(path, 1, f"synthesizes the stack {stack}", account=account, region=region)
-    return AssemblyStack(place, folder, stack)
+    file = artifact.properties.template_file
+    text = None if file is None else files.text_inside(assembly, file, LONGEST_JSON)
+    return AssemblyStack(place, folder, stack, None if text is None else plain_template(text))

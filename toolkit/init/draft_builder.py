@@ -158,8 +158,9 @@ def _merged(rules: Sequence[DraftRule]) -> list[DraftRule]:
 def _target(unit: Unit) -> DraftTarget:
     lines = []
     for place in unit.places[:_MOST_PLACES]:
-        where = f"{place.file}:{place.line}" if place.words else place.file
-        lines.append(f"deployed by {where}" + (f": {_shown(place.words)}" if place.words else ""))
+        verb = "deployed by" if place.line else "seen in"
+        words = f": {_shown(place.words)}" if place.words else ""
+        lines.append(f"{verb} {place.where}{words}")
     if len(unit.places) > _MOST_PLACES:
         lines.append(f"and {len(unit.places) - _MOST_PLACES} more")
     return DraftTarget(unit.name, unit.kind, unit.settings, comment=(*lines, *unit.comment))

@@ -14,7 +14,8 @@ UNKNOWN = "\ufffc"
 
 
 class Place(Struct, frozen=True):
-    """Where evidence stands. `line` counts from 1; `words` is the line, as a person wrote it.
+    """Where evidence stands. `line` counts from 1; `words` is the line, as a person wrote it. With
+    line 0 it is no file: `file` is what was asked, `words` are what it said.
 
     `job` is what runs it (a job of a workflow, a script): what stands in one job belongs together.
     `environment`, `region` and `account` are those of the job, empty where it names none.
@@ -27,6 +28,11 @@ class Place(Struct, frozen=True):
     environment: str = ""
     region: str = ""
     account: str = ""
+
+    @property
+    def where(self) -> str:
+        """In words, without the line's own."""
+        return f"{self.file}:{self.line}" if self.words and self.line else self.file
 
 
 class StackDeploy(Struct, frozen=True):
@@ -55,11 +61,14 @@ class CdkDeploy(Struct, frozen=True):
 
 
 class AssemblyStack(Struct, frozen=True):
-    """A stack that a CDK app was seen to synthesize. Its account and region stand in its place."""
+    """A stack that a CDK app was seen to synthesize. Its account and region stand in its place.
+    `template` is what account.plain_template makes of its template, None if that is not known.
+    """
 
     place: Place
     folder: str
     stack: str
+    template: str | None = None
 
 
 class ServiceDeploy(Struct, frozen=True):
@@ -88,6 +97,7 @@ class ImagePush(Struct, frozen=True):
 class FunctionDeploy(Struct, frozen=True):
     """A Lambda function gets new code: a folder that is packed, what `build` makes there, or the
     image of a repository. An empty `source` is a package of which nobody says what is in it.
+    `aliases` are those that the function was seen to have.
     """
 
     place: Place
@@ -96,6 +106,7 @@ class FunctionDeploy(Struct, frozen=True):
     folder: str = ""
     build: tuple[str, ...] = ()
     image: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 class SiteDeploy(Struct, frozen=True):

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from toolkit.formats import toml
 from toolkit.formats.documents import as_mapping
+from toolkit.init.account import Account
+from toolkit.init.account_evidence import with_account
 from toolkit.init.configs import configured_evidence
 from toolkit.init.deploy_steps.reader import read_evidence
 from toolkit.init.draft import Draft, printable
@@ -76,9 +78,11 @@ def draft_repository(
     read: Callable[[str], str | None],
     project: str = "",
     more: Sequence[Evidence] = (),
+    account: Account | None = None,
 ) -> RepositoryDraft:
     """Draft the rules of a repository. `read` gives a tracked file's text, or None if it is
-    missing, too large or binary. `more` is evidence from elsewhere: an assembly, the account.
+    missing, too large or binary. `more` is evidence from elsewhere (an assembly), `account` what
+    runs in an account.
 
     `project` is what to call it, if nothing in the repository does. What stands in tests and
     examples proves nothing.
@@ -91,6 +95,8 @@ def draft_repository(
     evidence, unread = gather_evidence(main)
     evidence = [*more, *evidence]
     templates = Templates(main)
+    if account is not None:
+        evidence = with_account(main, evidence, templates, account, name)
     units, sightings = join_units(tree, evidence, templates)
     built = build_draft(tree, name, units, [entry.place for entry in evidence])
     notes = [
@@ -99,7 +105,7 @@ def draft_repository(
     drafted = {place for unit in units for place in unit.places}
     sightings = [sighting for sighting in sightings if sighting.place not in drafted]
     seen = [
-        *(Seen(_where(sighting.place), sighting.what) for sighting in sightings),
+        *(Seen(sighting.place.where, sighting.what) for sighting in sightings),
         *_seen_files(main, units, sightings, templates, evidence),
         *_filters(main),
         *(Seen(*line.split(": ", 1)) for line in (*unread, *templates.unread)),
@@ -149,8 +155,7 @@ def gather_evidence(tree: TrackedFiles) -> tuple[list[Evidence], list[str]]:
 
 def _note(unit: Unit, name: str) -> str:
     place = unit.places[0] if unit.places else Place("", 0, "")
-    where = f"{place.file}:{place.line}" if place.words else place.file
-    return f"{name} ({unit.kind}): {where}{': ' if place.words else ''}{_plain(place.words)}"
+    return f"{name} ({unit.kind}): {place.where}{': ' if place.words else ''}{_plain(place.words)}"
 
 
 def _seen_files(
@@ -230,10 +235,6 @@ def _project_name(tree: TrackedFiles) -> str:
         if isinstance(value, str):
             return slug(value.rpartition("/")[2])
     return ""
-
-
-def _where(place: Place) -> str:
-    return f"{place.file}:{place.line}" if place.words else place.file
 
 
 def _plain(text: str) -> str:

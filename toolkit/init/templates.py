@@ -21,7 +21,7 @@ _HAS_RESOURCES = re.compile(r"^[\"' ]*Resources[\"']?\s*:", re.MULTILINE)
 _NOT_TEMPLATES = re.compile(
     r"(?:\A|/)(?:\.github|\.circleci|\.vscode)/|(?:package(?:-lock)?|tsconfig|cdk|cdk\.context)\.json\Z"
 )
-_LOCAL_CODE = (
+LOCAL_CODE = (
     "CodeUri",
     "ContentUri",
     "Code",
@@ -33,7 +33,7 @@ _LOCAL_CODE = (
     "Location",
     "SourceBundle",
 )
-_NESTED = ("TemplateURL", "Location")
+NESTED = ("TemplateURL", "Location")
 _MOST_TEXTS = 2000
 
 
@@ -260,7 +260,7 @@ def _nested(
     for resource in template.resources:
         if resource.type not in ("AWS::CloudFormation::Stack", "AWS::Serverless::Application"):
             continue
-        for key in _NESTED:
+        for key in NESTED:
             value = resource.properties.get(key)
             if value is None or (key == "Location" and isinstance(value, dict)):
                 continue  # an application of the serverless repository
@@ -293,7 +293,7 @@ def _named_paths(template: Template) -> Iterator[str]:
                 continue  # its Dockerfile stands in its metadata
         if "InlineCode" in properties:
             continue
-        for key in _LOCAL_CODE:
+        for key in LOCAL_CODE:
             path = _local_path(template, properties.get(key))
             if path is not None and resource.type != "AWS::CloudFormation::Stack":
                 yield path

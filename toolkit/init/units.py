@@ -295,13 +295,21 @@ class _Joiner:
             settings: dict[str, object] = {
                 "function": _or_variable(group.names[0], name, "function")
             }
+            questions: list[str] = []
+            if len(best.aliases) == 1:
+                settings["alias"] = best.aliases[0]
+            elif best.aliases:
+                listed = ", ".join(f"`{alias}`" for alias in best.aliases[:5])
+                questions.append(
+                    f"targets.{name}.alias: which of {listed} has to point to the new version?"
+                )
             if best.image:
                 image = next(
                     (image for image in self._images if image.repository == best.image), None
                 )
-                yield self._image_function(group, name, settings, best.image, image)
+                unit = self._image_function(group, name, settings, best.image, image)
+                yield replace(unit, questions=(*questions, *unit.questions))
                 continue
-            questions: list[str] = []
             source = best.source or best.folder
             if best.build and best.source:
                 settings["build"] = {
@@ -433,7 +441,9 @@ class _Joiner:
             synthesized.setdefault(stack.folder, []).append(stack)
         for folder, entries in by_folder.items():
             stacks = synthesized.get(folder, [])
-            if len({(stack.place.account, stack.place.region) for stack in stacks}) == 1:
+            # Where the app leaves a place open, what the account says of the stack counts.
+            own = [stack.place for stack in stacks if stack.place.line]
+            if own and len({(place.account, place.region) for place in own}) == 1:
                 yield from _assembly_units(folder, entries, stacks)
             else:
                 yield _cdk_unit(self._tree, folder, entries)
@@ -495,13 +505,20 @@ class _Joiner:
         )
         for group in groups:
             entries = [entry for entry in group.entries if isinstance(entry, SiteDeploy)]
-            best = max(entries, key=lambda entry: (bool(entry.build), bool(entry.distribution)))
+            best = max(
+                entries,
+                key=lambda entry: (bool(entry.source), bool(entry.build), bool(entry.distribution)),
+            )
             bucket, prefix = group.names
             name = _target_name(bucket, basename(best.folder or best.source), "site")
+            questions: tuple[str, ...] = ()
             settings: dict[str, object] = {
-                "source": best.source,
+                "source": best.source or _or_variable("", name, "source"),
                 "bucket": _or_variable(bucket, name, "bucket"),
             }
+            if not best.source:
+                question = "which folder is copied into the bucket, and which `build` makes it?"
+                questions = (f"targets.{name}.source: {question}",)
             if best.build:
                 settings["build"] = {"command": list(best.build), "folder": best.folder or "."}
             if prefix and UNKNOWN not in prefix:
@@ -509,7 +526,7 @@ class _Joiner:
             distributions = {entry.distribution for entry in entries if entry.distribution}
             if len(distributions) == 1:
                 settings["distribution"] = distributions.pop()
-            folder = best.folder if best.build else best.source
+            folder = best.folder if best.build or not best.source else best.source
             if folder == ".":
                 folder = ""
             own = [folder] if folder else []
@@ -523,7 +540,14 @@ class _Joiner:
             if nearest and self._tree.is_folder(nearest):
                 patterns = simplify((*patterns, everything_in(nearest)))
             yield Unit(
-                "site", name, settings, group.places, patterns, tuple(own), stages=group.stages
+                "site",
+                name,
+                settings,
+                group.places,
+                patterns,
+                tuple(own),
+                questions=questions,
+                stages=group.stages,
             )
 
     # --- Images that no service is known for
@@ -531,7 +555,7 @@ class _Joiner:
     def _give_away(self, image: ImagePush, units: list[Unit]) -> list[Unit]:
         """An image that the same file deploys in another way belongs to that unit, too."""
         takers = [unit for unit in units if unit.takes_images and _in_file(image, unit.places)]
-        where = _where(image.place)
+        where = image.place.where
         if not takers:
             self.sightings.append(
                 Sighting(
@@ -640,15 +664,18 @@ def _assembly_units(
     """
     said = [entry for entry in entries if entry.place.words]
     context = _same_context(said)
+    by_name: dict[str, list[Place]] = {}
     for stack in stacks:
-        settings: dict[str, object] = {"stack": stack.stack, "cdk": folder or "."}
+        by_name.setdefault(stack.stack, []).append(stack.place)
+    for name, places in by_name.items():
+        settings: dict[str, object] = {"stack": name, "cdk": folder or "."}
         if context:
             settings["context"] = context
         yield Unit(
             "stack",
-            slug(stack.stack) or "stack",
+            slug(name) or "stack",
             settings,
-            (stack.place, *sorted({entry.place for entry in said}, key=_trust)),
+            (*places, *sorted({entry.place for entry in said}, key=_trust)),
             (everything_in(folder),) if folder else ("**",),
             (folder,) if folder else (),
             composes=True,
@@ -762,14 +789,12 @@ def _is_literal(text: str) -> bool:
 
 
 def _trust(place: Place) -> tuple[int, str, int]:
-    """Workflows before scripts before configurations that only name the thing."""
-    if not place.words:
-        return 3, place.file, place.line
+    """Workflows before scripts before what an account says before configurations that only name
+    the thing.
+    """
+    if not place.words or not place.line:
+        return (2 if place.words else 3), place.file, place.line
     return (0 if ".github/" in place.file else 1), place.file, place.line
-
-
-def _where(place: Place) -> str:
-    return f"{place.file}:{place.line}"
 
 
 def _shown(text: str) -> str:
