@@ -2,6 +2,7 @@
 the app.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 from toolkit.errors import ToolkitError
@@ -32,7 +33,7 @@ def assembly_evidence(
             yield Sighting(Place(path, 1, "cdk synth"), f"could not be synthesized: {words}")
             continue
         for stage, key, artifact in stacks:
-            yield _stack(path, folder, key, artifact, stage.folder)
+            yield _stack(path, folder, key, artifact, os.path.join(assembly, stage.folder))
 
 
 def _stack(
