@@ -16,6 +16,7 @@ from tests.support.assemblies import APP
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 from tests.support.sandbox import Cloud
+from tests.support.stacks import update_by_hand
 from toolkit.ports import process
 from toolkit.ports.aws import cloudformation
 
@@ -78,6 +79,11 @@ class Shop:
 
     def stack(self, name: str) -> dict[str, Any] | None:
         return cloudformation.stack(self.cloud.aws(), name)
+
+    def refined(self, *args: str) -> dict[str, str]:
+        """The state of the target (`state`) and of each stack, as templates say."""
+        answer = self("diff", *args, "--templates", "--json").json["templates"]["targets"]["infra"]
+        return {"state": answer["state"], **{row["name"]: row["state"] for row in answer["stacks"]}}
 
     def due(self, *args: str) -> list[str]:
         result = self("diff", *args, "--json")
@@ -331,7 +337,18 @@ def test_drift_and_what_is_live_are_asked_of_every_stack(shop: Shop) -> None:
     assert [step["target"] for step in nothing.json["plan"]["steps"]] == ["infra"]
     shop.deploy()
     assert shop.due("live", "--drift") == []
-    assert shop("diff", "live", "--templates").code == 0
+
+
+def test_templates_that_somebody_changed_by_hand_are_seen_stack_by_stack(shop: Shop) -> None:
+    shop.deploy()
+    assert shop.refined("live") == {"state": "unchanged", "Net": "unchanged", "Jobs": "unchanged"}
+    update_by_hand(shop.cloud.aws(), "Net", '"DelaySeconds": 1', '"DelaySeconds": 77')
+    assert shop.refined("live") == {"state": "changed", "Net": "changed", "Jobs": "unchanged"}
+    assert shop.refined() == {"state": "unchanged", "Net": "unchanged", "Jobs": "unchanged"}
+    assert "DelaySeconds: 77 -> 1" in shop("diff", "live", "--templates").out
+    shop.cloud.aws().write("cloudformation", "delete_stack", StackName="Jobs")
+    assert shop.refined("live")["Jobs"] == "added"
+    assert shop.due("live", "--templates") == ["infra"]
 
 
 def test_events_of_all_stacks_are_tailed(shop: Shop) -> None:

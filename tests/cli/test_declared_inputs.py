@@ -101,6 +101,17 @@ def test_a_new_version_of_a_parameter_makes_its_target_due(system: System) -> No
     assert (system.state(), system.state("live")) == ("clean", "clean")
 
 
+def test_health_shows_what_a_rotated_secret_makes_due(system: System) -> None:
+    def states() -> dict[str, str]:
+        rows = system("health", "queue", "topic", "--json").json["checkups"]
+        return {row["name"]: row["state"] for row in rows if row["name"] != "credentials"}
+
+    assert states() == {"queue": "clean", "topic": "clean"}
+    system.rotate_secret()
+    assert states() == {"queue": "due", "topic": "clean"}
+    assert system.state() == "due"  # it was seen
+
+
 def test_a_rotated_secret_is_deployed_by_name_though_no_file_has_changed(system: System) -> None:
     assert system.deploy("queue") == {"queue": "unchanged"}
     system.rotate_secret()

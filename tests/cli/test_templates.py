@@ -12,6 +12,7 @@ from tests.support.assemblies import APP, RULES
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from tests.support.sandbox import Cloud
+from tests.support.stacks import update_by_hand
 from toolkit.ports import process
 
 pytestmark = pytest.mark.sandbox
@@ -103,13 +104,7 @@ def test_a_template_that_somebody_changed_by_hand_is_seen_in_what_is_live(
     deployed: Shop, cloud: Cloud
 ) -> None:
     assert deployed.refined("live") == {"net": "unchanged", "jobs": "unchanged"}
-    cfn = cloud.aws()
-    template = cfn.read("cloudformation", "get_template", StackName="Net")["TemplateBody"]
-    text = template if isinstance(template, str) else json.dumps(template)
-    changed = text.replace('"DelaySeconds": 1', '"DelaySeconds": 77')
-    assert changed != text
-    tags = cfn.read("cloudformation", "describe_stacks", StackName="Net")["Stacks"][0]["Tags"]
-    cfn.write("cloudformation", "update_stack", StackName="Net", TemplateBody=changed, Tags=tags)
+    update_by_hand(cloud.aws(), "Net", '"DelaySeconds": 1', '"DelaySeconds": 77')
     assert deployed.refined("live") == {"net": "changed", "jobs": "unchanged"}
     assert deployed.refined() == {"net": "unchanged", "jobs": "unchanged"}  # as recorded
     assert "DelaySeconds: 77 -> 1" in deployed("diff", "live", "--templates").out

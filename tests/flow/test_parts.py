@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from toolkit import flow
 from toolkit.errors import Refused
 from toolkit.flow import colleagues
+from toolkit.flow.parts import with_shares
 from toolkit.model import Version
-from toolkit.operations import Job, Location
+from toolkit.operations import Job, Location, Preview
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.record.locks import lock_name
@@ -117,3 +118,27 @@ def test_a_whole_with_a_name_that_no_stack_can_have_is_refused(no_ports: Ports) 
     jobs[2] = replace(jobs[2], parts=("Api", "../x"))
     with pytest.raises(Refused):
         resumable(jobs, no_ports)
+
+
+@pytest.mark.parametrize(
+    ("after", "unchanged", "expected"),
+    [
+        ((), (), (300, 300)),  # both at once
+        ("Api", (), (150, 150)),  # one after the other
+        ("Api", ("Api",), (0, 300)),
+        ("Api", ("Api", "Jobs"), (0, 0)),
+    ],
+)
+def test_the_parts_that_change_share_the_time_of_their_target(
+    after: str, unchanged: tuple[str, ...], expected: tuple[int, int]
+) -> None:
+    jobs = [
+        replace(job, needs=(f"infra:Api@{job.location.region}",))
+        if after and job.part == "Jobs"
+        else job
+        for job in steps()
+    ]
+    previews = {job.step: Preview((), unchanged=job.part in unchanged) for job in jobs}
+    shared = with_shares(jobs, previews)
+    assert [job.estimate_s for job in shared if not job.part] == [0, 0]
+    assert [job.estimate_s for job in shared if job.part] == [*expected, *expected]

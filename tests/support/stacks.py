@@ -38,6 +38,17 @@ def parameter(name: str, value: str = "1", **more: Any) -> dict[str, Any]:
     }
 
 
+def update_by_hand(aws: Aws, name: str, before: str, after: str) -> None:
+    """Change a text of a stack's template outside toolkit; its tags stay."""
+    template = aws.read("cloudformation", "get_template", StackName=name)["TemplateBody"]
+    text = template if isinstance(template, str) else json.dumps(template)
+    changed = text.replace(before, after)
+    assert changed != text
+    [stack] = aws.read("cloudformation", "describe_stacks", StackName=name)["Stacks"]
+    tags = stack.get("Tags") or []
+    aws.write("cloudformation", "update_stack", StackName=name, TemplateBody=changed, Tags=tags)
+
+
 class Stacks:
     """A repository in a folder, and what is deployed from it. `yes` are the flags that a person
     agrees to, None stands for all.

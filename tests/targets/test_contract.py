@@ -4,6 +4,7 @@ one adds its stage below.
 
 import inspect
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tests.support import assemblies
 from tests.support.aws import Endpoint
 from tests.support.aws.clock import EndpointClock
 from tests.support.report import Report
@@ -22,11 +24,14 @@ from tests.targets.permissions import by_action
 from tests.targets.sites import SiteStage
 from toolkit import targets
 from toolkit.errors import CloudError, Unreachable, WrongAccount
-from toolkit.operations import Finding, HealthStatus, Job, LiveVersion, Observation
+from toolkit.operations import Finding, HealthStatus, Job, LiveVersion, Observation, RecordedDeploy
+from toolkit.ports import process
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
+from toolkit.run.jobs import part_job
 from toolkit.targets.base import Kind
+from toolkit.targets.stack.template import COMMIT, FINGERPRINT, RUN, VERSION
 
 IAM_ONLY = {
     "iam:PassRole",
@@ -76,6 +81,51 @@ def _stack(endpoint: Endpoint, folder: Path) -> Set:
     return Set(stacks.job(), stacks.ports, clock)
 
 
+def _all_stacks(endpoint: Endpoint, folder: Path) -> Set:
+    """Two stacks of a CDK app, which the steps of a run have deployed: the step of the whole."""
+    (folder / "cdk").mkdir()
+    for name, text in {
+        "cdk.json": json.dumps({"app": f"{sys.executable} app.py"}),
+        "app.py": assemblies.APP,
+        "Net.stack.json": "{}",
+        "Jobs.stack.json": '{"DelaySeconds": 5}',
+    }.items():
+        (folder / "cdk" / name).write_text(text)
+    clock = EndpointClock(endpoint)
+    aws = Aws(None, "eu-west-1")
+    ports = Ports(str(folder), str(folder / "cache"), clock, lambda profile, region: aws)
+    job = Stacks(folder, aws).job()
+    settings = kind("stack").Settings(stacks=("*",), cdk="cdk")
+    job = replace(job, settings=settings, parts=("Jobs", "Net"))
+    tags = {
+        VERSION: job.version.name,
+        COMMIT: job.version.commit or "",
+        FINGERPRINT: job.version.fingerprint,
+        RUN: job.run,
+    }
+    for name in job.parts or ():
+        resources = {"Queue": "AWS::SQS::Queue"}
+        endpoint.cloudformation.stack(name, "UPDATE_COMPLETE", resources, tags=tags)
+    live = kind("stack").observe(job, {"stack": ""}, ports).live
+    assert live is not None
+    recorded = RecordedDeploy(
+        job.run,
+        job.version.name,
+        live.deployed,
+        live.detail,
+        commit=job.version.commit,
+        fingerprint=job.version.fingerprint,
+    )
+    return Set(replace(job, recorded=recorded), ports, clock)
+
+
+def _part(endpoint: Endpoint, folder: Path) -> Set:
+    """One of these stacks, before its step."""
+    whole = _all_stacks(endpoint, folder)
+    endpoint.cloudformation.stack("Jobs", "UPDATE_COMPLETE", {"Queue": "AWS::SQS::Queue"})
+    return Set(part_job(whole.job, "Jobs"), whole.ports, whole.clock)
+
+
 def _function(endpoint: Endpoint, folder: Path) -> Set:
     stage = FunctionStage(endpoint, folder)
     return Set(stage.job(), stage.ports, stage.clock)
@@ -89,6 +139,8 @@ def _site(endpoint: Endpoint, folder: Path) -> Set:
 STAGES: dict[str, Callable[[Endpoint, Path], Set]] = {
     "app": _app,
     "stack": _stack,
+    "stack, all": _all_stacks,
+    "stack, part": _part,
     "function": _function,
     "site": _site,
 }
@@ -96,8 +148,15 @@ STAGES: dict[str, Callable[[Endpoint, Path], Set]] = {
 EVERY = pytest.mark.parametrize("name", STAGES)
 
 
+@pytest.fixture(autouse=True)
+def _without_the_cdk_cli(monkeypatch: pytest.MonkeyPatch) -> None:
+    which = process.which
+    monkeypatch.setattr(process, "which", lambda name: None if name == "cdk" else which(name))
+
+
 def kind(name: str) -> Kind:
-    return targets.kind(name)
+    """The kind of a stage."""
+    return targets.kind(name.partition(",")[0])
 
 
 def writes(endpoint: Endpoint) -> list[str]:
@@ -148,7 +207,9 @@ def test_every_kind_has_each_part_of_the_contract_with_its_parameters(name: str)
 def test_every_kind_of_aws_that_can_be_deployed_has_a_stage_here() -> None:
     """What a kind of no cloud promises is in its own file: test_command.py."""
     deployed = {name for name in targets.KINDS if type(kind(name)).apply is not Kind.apply}
-    assert {name for name in deployed if kind(name).provider == "aws"} == STAGES.keys()
+    assert {name for name in deployed if kind(name).provider == "aws"} == {
+        name.partition(",")[0] for name in STAGES
+    }
 
 
 @EVERY
@@ -224,7 +285,7 @@ def test_applied_twice_is_applied_once(name: str, aws_endpoint: Endpoint, tmp_pa
     assert watched(name, stage, again)[-1].verdict in ("succeeded", "unchanged")
 
 
-@EVERY
+@pytest.mark.parametrize("name", [name for name in STAGES if name != "stack, all"])
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_lost_answer_is_found_and_not_repeated(
     name: str, number: int, aws_endpoint: Endpoint, tmp_path: Path

@@ -20,11 +20,12 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.changes.names import with_inputs
 from toolkit.errors import FileProblem, Missing, ToolkitError
+from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.flow.stores import resolved_location
 from toolkit.formats.redaction import LOOKS_SECRET
 from toolkit.formats.variables import fill
 from toolkit.model import DeclaredInput, InputSource, Rules, Target, Version
-from toolkit.operations import GOOD, Finding, HealthStatus, Location, Statement
+from toolkit.operations import GOOD, Finding, HealthStatus, Job, Location, Statement
 from toolkit.ports import disk, files
 from toolkit.ports.aws.input_versions import parameter_version, secret_version
 from toolkit.ports.aws.names import arn
@@ -80,6 +81,12 @@ def inputs_of(
     return tuple(
         replace(declared, name=fill(declared.name, known)) for declared in target.declared_inputs
     )
+
+
+def inputs_of_job(job: Job, rules: Rules) -> tuple[DeclaredInput, ...]:
+    """The inputs of a job's target."""
+    environment = find_environment(job.location.environment, rules)
+    return inputs_of(rules.targets[job.target], job.location, variables_of(environment))
 
 
 def words(declared: DeclaredInput) -> str:
@@ -319,11 +326,8 @@ def permissions(
     return statements
 
 
-def findings(
-    declared: Sequence[DeclaredInput], location: Location, ports: Ports
-) -> Iterable[Finding]:
-    """A finding for each declared input that is gone, or cannot be read."""
-    readings = read_inputs(((location, each) for each in declared), ports)
+def findings(readings: Readings) -> Iterable[Finding]:
+    """A finding for each input that is gone, or cannot be read."""
     for (_, text), reading in readings.items():
         if reading.missing:
             yield Finding(text, HealthStatus.FAILING, "missing", cause=reading.problem)

@@ -38,7 +38,7 @@ from toolkit.flow.good_deploys import (
     recorded_deploy_of,
     records_of,
 )
-from toolkit.flow.parts import with_parts, with_uncovered
+from toolkit.flow.parts import with_parts, with_shares, with_uncovered
 from toolkit.flow.plan_file import check_empty_plan, check_plan
 from toolkit.flow.rulebook import find_environment, path_owners, rules_path, variables_of
 from toolkit.flow.selection import (
@@ -148,7 +148,7 @@ def prepare(
     previews = with_redeploys(_previews(jobs, ports), jobs, rules)
     previews = _with_warnings(previews, jobs, parts, renewed)
     previews = with_uncovered(previews, jobs, rules, ports)
-    jobs = with_prerequisites(jobs, previews)
+    jobs = with_shares(with_prerequisites(jobs, previews), previews)
     if request.builds is BuildMode.ONLY:
         planned, previews = only_builds(jobs, previews)
         return PreparedRun(rules, planned, previews, left, excluded=tuple(excluded))

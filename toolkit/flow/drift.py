@@ -3,7 +3,7 @@ whether it is due.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,12 +11,21 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.advice import Advice, Command, NextCommand, advice_parts
 from toolkit.errors import ToolkitError
+from toolkit.flow import declared_inputs as inputs
 from toolkit.flow.compare import DiffRequest, RecordedBase, diff
-from toolkit.flow.health_questions import Subject
-from toolkit.flow.recorded_bases import contradiction, live_base, unfinished_deploys, work_check
+from toolkit.flow.declared_inputs import InputComparison, InputReading, RecordedInputs
+from toolkit.flow.health_questions import Board, Subject
+from toolkit.flow.recorded_bases import (
+    contradiction,
+    good_record,
+    live_base,
+    unfinished_deploys,
+    with_input_changes,
+    work_check,
+)
 from toolkit.flow.shared_resources import parse_time
 from toolkit.flow.stores import existing_store, store_for
-from toolkit.model import Rules, TargetState
+from toolkit.model import DeclaredInput, Rules, TargetState
 from toolkit.operations import (
     GOOD,
     DeployedBy,
@@ -234,23 +243,54 @@ def _has_content(record: Record, live: LiveVersion, content: Sequence[str]) -> b
     return all(record.detail.get(key) == live.detail[key] for key in content)
 
 
+def input_comparisons(
+    reports: Sequence[HealthReport],
+    subjects: Sequence[Subject],
+    recorded: RecordedVersions,
+    board: Board,
+    rules: Rules,
+    moment: datetime,
+) -> list[InputComparison]:
+    """How the inputs outside git of each report's target stand to the deploy that is live."""
+    comparisons: list[InputComparison] = []
+    for index, (report, subject) in enumerate(zip(reports, subjects, strict=True)):
+        declared: Sequence[DeclaredInput] = ()
+        if subject.job is not None and report.live is not None:
+            declared = inputs.inputs_of_job(subject.job, rules)
+        if not declared:
+            comparisons.append(InputComparison())
+            continue
+        records = recorded.records.get(subject.location, {}).get(subject.name, ())
+        good = good_record(records, "" if report.live is None else report.live.run or "")
+        versions = RecordedInputs() if good is None else inputs.recorded_inputs(good)
+        readings = {text: reading for (_, text), reading in board.inputs(index).items()}
+        for each in declared:
+            late = InputReading(problem=f"{inputs.words(each)} was not read in time")
+            readings.setdefault(str(each), late)
+        comparisons.append(inputs.compare_inputs(declared, versions, readings, {}, moment))
+    return comparisons
+
+
 def with_head_state(
     reports: Sequence[HealthReport],
+    comparisons: Sequence[InputComparison],
     request: DiffRequest,
     git: Git | None,
     notes: list[Advice],
 ) -> list[HealthReport]:
     """The reports, each with the state of its live version against HEAD; None where there is no
     repository. `request` says which rules.toml; its environment is that of each report.
+    `comparisons` are those of the reports' inputs outside git.
     """
     if git is None or git.bare:
         return list(reports)
     states: dict[tuple[str | None, str], TargetState | None] = {}
     for environment in dict.fromkeys(report.environment for report in reports):
         points: dict[str, tuple[RecordedBase, ...]] = {}
-        for report in reports:
+        for report, comparison in zip(reports, comparisons, strict=True):
             if report.environment == environment and report.live is not None:
-                points[report.name] = (*points.get(report.name, ()), live_base(report.live))
+                point = with_input_changes(live_base(report.live), comparison)
+                points[report.name] = (*points.get(report.name, ()), point)
         if not points:
             continue
         live = replace(request, environment=environment, base="live", committed=True)

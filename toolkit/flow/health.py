@@ -19,6 +19,7 @@ from toolkit.flow.compare import DiffRequest
 from toolkit.flow.decisions import tell_health
 from toolkit.flow.drift import (
     RecordedVersions,
+    input_comparisons,
     read_recorded_versions,
     with_head_state,
     with_record_findings,
@@ -132,7 +133,8 @@ def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> Healt
     ]
     reports = with_record_findings(reports, subjects, recorded)
     versions = DiffRequest(request.folder, rules=request.rules, allowed=request.allowed)
-    reports = with_head_state(reports, versions, git, notes)
+    comparisons = input_comparisons(reports, subjects, recorded, board, rules, ports.clock.now())
+    reports = with_head_state(reports, comparisons, versions, git, notes)
     same = {
         location: located_options(rules, request.rules, location)
         for location in _locations(subjects)

@@ -17,6 +17,8 @@ from toolkit.checks.base import CheckContext
 from toolkit.checks.tries import carry_out
 from toolkit.checks.values import Redactor
 from toolkit.errors import CredentialsProblem, ToolkitError
+from toolkit.flow import declared_inputs
+from toolkit.flow.declared_inputs import Readings
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.model import AWS, Check, CheckTypeName, Rules
 from toolkit.operations import (
@@ -67,6 +69,7 @@ class Board:
         self._changed = Condition()
         self._findings: list[list[Finding]] = [[] for _ in subjects]
         self._live: dict[int, LiveVersion | None] = {}
+        self._inputs: dict[int, Readings] = {}
         self._open = dict.fromkeys(range(len(subjects)), 0)
         self._closed = False
         self._refused: dict[Location, ToolkitError] = {}
@@ -96,6 +99,12 @@ class Board:
             if lives and not self._closed:
                 self._live[index] = live
             self._changed.notify_all()
+
+    def keep_inputs(self, index: int, readings: Readings) -> None:
+        """What the inputs outside git that a subject declares are now."""
+        with self._changed:
+            if not self._closed:
+                self._inputs[index] = readings
 
     def close(self, until: float) -> list[bool]:
         """Wait until all is answered, but not longer; for each subject whether it is."""
@@ -142,6 +151,10 @@ class Board:
     def live(self, index: int) -> LiveVersion | None:
         """What is live of a subject."""
         return self._live.get(index)
+
+    def inputs(self, index: int) -> Readings:
+        """What its inputs outside git are now, as far as they have been read."""
+        return self._inputs.get(index, {})
 
 
 class Questions(Struct, frozen=True):
@@ -268,13 +281,13 @@ def _of_kind(board: Board, index: int, job: Job, ports: Ports, untrusted: str) -
 
 
 def _of_inputs(questions: Questions, index: int, job: Job) -> None:
-    """Whether the inputs outside git that it declares are still there."""
-    from toolkit.flow import declared_inputs  # most targets declare none
-
-    environment = find_environment(job.location.environment, questions.rules)
-    target = questions.rules.targets[job.target]
-    inputs = declared_inputs.inputs_of(target, job.location, variables_of(environment))
-    for finding in declared_inputs.findings(inputs, job.location, questions.ports):
+    """Whether the inputs outside git that it declares are still there, and which versions."""
+    declared = declared_inputs.inputs_of_job(job, questions.rules)
+    asked = [(job.location, each) for each in declared]
+    readings = declared_inputs.read_inputs(asked, questions.ports)
+    declared_inputs.remember(readings, questions.ports)
+    questions.board.keep_inputs(index, readings)
+    for finding in declared_inputs.findings(readings):
         questions.board.tell(index, finding)
 
 

@@ -5,6 +5,8 @@ them, and what no target covers.
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from graphlib import TopologicalSorter
+from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -65,6 +67,33 @@ def with_parts(jobs: Sequence[Job], ports: Ports) -> tuple[Job, ...]:
         whole = replace(job, parts=names[job.step], needs=tuple(needs), estimate_s=0)
         expanded += [*parts, whole]
     return tuple(expanded)
+
+
+def with_shares(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> tuple[Job, ...]:
+    """The jobs, each part with its share of the time that its whole target is said to take: those
+    that change something and wait for each other share it. Pure.
+    """
+    by_step = {job.step: job for job in jobs}
+    shares: dict[str, int] = {}
+    for whole in jobs:
+        if whole.parts is None:
+            continue
+        parts = {
+            step: by_step[step]
+            for step in whole.needs
+            if step in by_step and by_step[step].part and by_step[step].target == whole.target
+        }
+        waits = {step: parts.keys() & job.needs for step, job in parts.items()}
+        # How many that change something come one after the other, up to each part.
+        behind: dict[str, int] = {}
+        for step in TopologicalSorter(waits).static_order():
+            own = not (step in previews and previews[step].unchanged)
+            behind[step] = own + max((behind[before] for before in waits[step]), default=0)
+            shares[step] = own
+        longest = max(behind.values(), default=0)
+        for step, job in parts.items():
+            shares[step] *= ceil(job.estimate_s / max(longest, 1))
+    return tuple(replace(job, estimate_s=shares.get(job.step, job.estimate_s)) for job in jobs)
 
 
 def with_recorded(

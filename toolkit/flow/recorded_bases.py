@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -40,6 +41,9 @@ from toolkit.record.journal import is_run_name
 from toolkit.record.ledger import BEGUN, Record, open_ledger
 from toolkit.record.state import Store
 from toolkit.run import jobs as run_jobs
+
+if TYPE_CHECKING:  # most targets declare no inputs
+    from toolkit.flow.declared_inputs import InputComparison
 
 AtWork = Callable[[Record], bool]
 """Whether the run that has begun a deploy is still working on it."""
@@ -186,12 +190,7 @@ def _with_inputs(points: Points, reading: _Reading, asked: bool) -> Points:
                 comparison = inputs.compare_inputs(
                     declared[name, location], recorded, now, seen, moment
                 )
-                point = replace(
-                    point,
-                    due_for=(*point.due_for, *comparison.changed),
-                    unsure_of=(*point.unsure_of, *comparison.unknown),
-                    notes=(*point.notes, *comparison.notes),
-                )
+                point = with_input_changes(point, comparison)
             by_location.append(point)
         compared[name] = tuple(by_location)
     return compared
@@ -202,10 +201,24 @@ def _record_of(run: str, name: str, location: Location, reading: _Reading) -> Re
     if reading.store is None:
         return None
     with suppress(ToolkitError):
-        for record in open_ledger(reading.store, location, reading.ports).get(name):
-            if record.verdict in GOOD and run in ("", record.run):
-                return record
+        return good_record(open_ledger(reading.store, location, reading.ports).get(name), run)
     return None
+
+
+def good_record(records: Iterable[Record], run: str) -> Record | None:
+    """The good deploy by that run; the newest, where the run is unknown. Pure."""
+    good = (record for record in records if record.verdict in GOOD)
+    return next((record for record in good if run in ("", record.run)), None)
+
+
+def with_input_changes(point: RecordedBase, comparison: "InputComparison") -> RecordedBase:
+    """What is compared with, and how its inputs outside git stand to it. Pure."""
+    return replace(
+        point,
+        due_for=(*point.due_for, *comparison.changed),
+        unsure_of=(*point.unsure_of, *comparison.unknown),
+        notes=(*point.notes, *comparison.notes),
+    )
 
 
 def _last(reading: _Reading) -> Points:

@@ -16,7 +16,7 @@ from toolkit import targets
 from toolkit.advice import Advice
 from toolkit.errors import ToolkitError
 from toolkit.flow.compare import DiffRequest
-from toolkit.flow.parts import has_parts
+from toolkit.flow.good_deploys import recorded_deploy
 from toolkit.flow.refined_plan import with_refinements
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.flow.stores import existing_store, store_for
@@ -147,7 +147,7 @@ def _against_record(
                 continue
             question = _against_deploy(job, records, ledger)
             if answer.base.kind is BaseKind.LIVE:
-                question = _against_live(question, records[0], ledger, ports)
+                question = _against_live(question, records, ledger, ports)
             yield question
 
 
@@ -180,23 +180,20 @@ def _against_deploy(job: Job, records: Sequence[Record], ledger: Ledger) -> Temp
 
 
 def _against_live(
-    question: TemplateQuestion, newest: Record, ledger: Ledger, ports: Ports
+    question: TemplateQuestion, records: Sequence[Record], ledger: Ledger, ports: Ports
 ) -> TemplateQuestion:
     """The question whose other side is what the provider says is deployed, as far as that can be
     compared: the record does not know what somebody has changed by hand.
     """
     if question.deployed is None or question.deployed.unknown:
         return question
-    if has_parts(question.job):
-        why = "of several parts, what is live is compared with the record as a whole only"
-        return replace(question, deployed=Synthesis(unknown=why))
     kind = targets.kind(question.job.kind)
     try:
-        body = ledger.body(newest.body) or ""
+        body = ledger.body(records[0].body) or ""
     except ToolkitError as problem:
         return replace(question, deployed=not_synthesized(problem))
-    [recorded] = question.deployed.stacks
-    live: Synthesis = kind.live_synthesis(question.job, ports, recorded, body)
+    job = replace(question.job, recorded=recorded_deploy(records, kind))
+    live: Synthesis = kind.live_synthesis(job, ports, question.deployed.stacks, body)
     return replace(question, deployed=live)
 
 

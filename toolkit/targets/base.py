@@ -423,15 +423,15 @@ class Kind:
         never()
 
     def live_synthesis(
-        self, job: "Job", ports: "Ports", recorded: "SynthesizedStack", body: str
+        self, job: "Job", ports: "Ports", recorded: "Sequence[SynthesizedStack]", body: str
     ) -> "Synthesis":
         """What the provider says is deployed, in the form of what was synthesized for the last
-        deploy (`recorded`) and sent to it then (`body`). Reads only; what cannot be compared is
-        said in the answer.
+        deploy (`recorded`) and sent to it then (`body`, empty for a target with parts). Reads only;
+        what cannot be compared is said in the answer.
         """
         from toolkit.templates.refinement import Synthesis
 
-        return Synthesis((recorded,))
+        return Synthesis(tuple(recorded))
 
     def code_owners(
         self, comparison: "StackComparison", stack: "SynthesizedStack"

@@ -118,8 +118,7 @@ def fix(*stacks: str) -> Advice:
     command = "aws cloudformation describe-stack-resource-drifts --stack-name"
     detect_again = "aws cloudformation detect-stack-drift --stack-name"
     return (
-        "undo what was changed (by hand, or with a drift-aware change set of CloudFormation), or"
-        " take it over into the template; what differs:",
+        "undo what was changed, or take it over into the template; what differs:",
         *_each(ShellCommand(command, (stack, *shown)) for stack in stacks),
         "; then check again:",
         *_each(ShellCommand(detect_again, (stack,)) for stack in stacks),

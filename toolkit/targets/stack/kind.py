@@ -97,12 +97,17 @@ class StackKind(base.Kind):
         return synthesis.synthesize(jobs, ports, log, again)
 
     def live_synthesis(
-        self, job: "Job", ports: "Ports", recorded: "SynthesizedStack", body: str
+        self, job: "Job", ports: "Ports", recorded: "Sequence[SynthesizedStack]", body: str
     ) -> "Synthesis":
-        """By its template, parameters and tags in CloudFormation."""
+        """By the templates, parameters and tags in CloudFormation."""
+        if self.has_parts(job.settings):
+            from toolkit.targets.stack import several
+
+            return several.live_synthesis(job, ports, recorded)
         from toolkit.targets.stack import live_synthesis
 
-        return live_synthesis.live_synthesis(job, ports, recorded, body)
+        [stack] = recorded
+        return live_synthesis.live_synthesis(job, ports, stack, body)
 
     def code_owners(
         self, comparison: "StackComparison", stack: "SynthesizedStack"

@@ -3,6 +3,7 @@ template that somebody has changed by hand; what cannot be compared is unknown.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -21,7 +22,7 @@ from toolkit.templates.refinement import Synthesis, not_synthesized
 
 
 def live_synthesis(job: Job, ports: Ports, recorded: SynthesizedStack, body: str) -> Synthesis:
-    """See targets/base.py."""
+    """See targets/base.py: of one stack."""
     aws = ports.aws(job.location)
     try:
         stack = cfn.stack(aws, stack_name(job))
@@ -32,15 +33,31 @@ def live_synthesis(job: Job, ports: Ports, recorded: SynthesizedStack, body: str
         template = cfn.template(aws, str(stack["StackId"]))
     except CloudError as problem:
         return not_synthesized(problem)
-    return compared_with_record(recorded, body, template, stack)
+    if not body:
+        return Synthesis(unknown="the template of its last deploy is not recorded")
+    is_same = deployed.template_digest(template) == deployed.template_digest(body)
+    return compared_with_record(recorded, template, stack, is_same, _was_sent(recorded, body))
+
+
+def _was_sent(recorded: SynthesizedStack, body: str) -> bool:
+    """Whether the template that was sent is just the synthesized one: one that names the places of
+    code is not.
+    """
+    with suppress(ValueError):
+        return cleaned(template_data(body)).template == recorded.template
+    return False
 
 
 def compared_with_record(
-    recorded: SynthesizedStack, body: str, template: Any, stack: Mapping[str, Any]
+    recorded: SynthesizedStack,
+    template: Any,
+    stack: Mapping[str, Any],
+    is_same: bool,
+    is_plain: bool,
 ) -> Synthesis:
-    """The stack of the record, with what is live in place of what differs from it. `body` is the
-    template as it was recorded, `template` what GetTemplate says now, `stack` what DescribeStacks
-    says. Pure.
+    """The stack of the record, with what is live in place of what differs from it: `template` is
+    what GetTemplate says, `stack` what DescribeStacks says. `is_same`: it is the template that was
+    sent. `is_plain`: that was just the synthesized one. Pure.
     """
     if recorded.nested:
         return Synthesis(unknown="its nested stacks cannot be compared with what is live")
@@ -59,17 +76,14 @@ def compared_with_record(
         tags={name: tags[name] for name in recorded.tags if name in tags},
         protected=recorded.protected and bool(stack.get("EnableTerminationProtection")),
     )
-    if not body:
-        return Synthesis(unknown="the template of its last deploy is not recorded")
-    if deployed.template_digest(template) == deployed.template_digest(body):
+    if is_same:
         return Synthesis((live,))
+    if not is_plain:
+        return Synthesis(
+            unknown="its template was changed outside toolkit, and cannot be compared: it names the"
+            " places of code, and not the code"
+        )
     try:
-        as_sent = cleaned(template_data(body)).template
-        if as_sent != recorded.template:
-            return Synthesis(
-                unknown="its template was changed outside toolkit, and cannot be compared: it names"
-                " the places of code, and not the code"
-            )
         changed = plain_stack(live, deployed.template_text(template))
     except (FileProblem, ValueError) as problem:
         return Synthesis(unknown=f"what is live cannot be read as a template: {problem}")

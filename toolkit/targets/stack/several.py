@@ -49,12 +49,14 @@ from toolkit.targets.stack import (
     sources,
 )
 from toolkit.targets.stack.live_events import StackLogs
+from toolkit.targets.stack.live_synthesis import compared_with_record
 from toolkit.targets.stack.settings import StackSettings
 from toolkit.targets.stack.stack_status import Stack
 from toolkit.targets.stack.synthesis import matching_all, stacks_of
 from toolkit.targets.stack.template import RUN
+from toolkit.targets.times import iso_utc
 from toolkit.templates.model import SynthesizedStack
-from toolkit.templates.refinement import encode
+from toolkit.templates.refinement import Synthesis, encode, not_synthesized
 
 STACKS = "stacks"
 """The detail of a record that says how many stacks it lists."""
@@ -301,9 +303,12 @@ def observe_whole(job: Job, receipt: Mapping[str, Any], ports: Ports) -> Observa
 
 
 class _Look(Struct, frozen=True):
-    """A stack, and the digest of its template and parameters; empty where it is not known."""
+    """A stack, its template as GetTemplate says it, and the digest of that with its parameters;
+    empty where it is not known.
+    """
 
     stack: Stack
+    template: Any
     digest: str
 
 
@@ -315,7 +320,7 @@ def _looks(names: Sequence[str], aws: Aws) -> dict[str, _Look | None]:
         if stack is None:
             return None
         body = cfn.template(aws, str(stack["StackId"]))
-        return _Look(stack, deployed.state_of(body, stack, {}).template)
+        return _Look(stack, body, deployed.state_of(body, stack, {}).template)
 
     with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
         return dict(zip(names, pool.map(look, names), strict=True))
@@ -341,12 +346,11 @@ def _run_of(stack: Stack) -> str:
 
 def _since(looks: Mapping[str, _Look]) -> str | None:
     """When the last of the stacks was changed."""
-    return max((_moment(look.stack).isoformat() for look in looks.values()), default=None)
-
-
-def _moment(stack: Stack) -> datetime:
-    moment: datetime = stack.get("LastUpdatedTime") or stack["CreationTime"]
-    return moment
+    moments = (
+        iso_utc(look.stack.get("LastUpdatedTime") or look.stack["CreationTime"])
+        for look in looks.values()
+    )
+    return max(filter(None, moments), default=None)
 
 
 # --- what runs now
@@ -387,6 +391,36 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
     )
 
 
+def live_synthesis(job: Job, ports: Ports, recorded: Sequence[SynthesizedStack]) -> Synthesis:
+    """See targets/base.py: of each stack. Of the templates that were sent only digests are
+    recorded: one without code has to be the synthesized one.
+    """
+    digests: Mapping[str, str] = {}
+    if job.recorded is not None:
+        digests = job.recorded.deployed.artifacts
+    try:
+        looks = _looks([stack.name for stack in recorded], ports.aws(job.location))
+    except CloudError as problem:
+        return not_synthesized(problem)
+    stacks: list[SynthesizedStack] = []
+    for stack in recorded:
+        look, digest = looks[stack.name], digests.get(stack.name)
+        if look is None:
+            continue  # it would be created
+        status = str(look.stack["StackStatus"])
+        if not events.is_at_rest(status):
+            return Synthesis(unknown=f"stack {stack.name} is {status}")
+        if not digest or not look.digest:
+            return Synthesis(unknown=f"the template of stack {stack.name} is not known")
+        is_same, is_plain = look.digest[:DIGITS] == digest, not stack.assets
+        live = compared_with_record(stack, look.template, look.stack, is_same, is_plain)
+        if live.unknown and is_same:
+            return Synthesis(unknown=f"stack {stack.name}: {live.unknown}")
+        # What was changed outside and cannot be compared leaves the other stacks comparable.
+        stacks += live.stacks or (replace(stack, missing=(str(live.unknown),)),)
+    return Synthesis(tuple(stacks))
+
+
 def outputs(job: Job, ports: Ports) -> dict[str, str]:
     """See targets/base.py: `Stack.Output`."""
     aws, allowed = ports.aws(job.location), job.settings.outputs
@@ -408,18 +442,11 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py: the findings about each stack, with its name."""
     recorded, record = recorded_stacks(job), job.recorded
     if recorded is None or record is None:
-        tell(
-            Finding(
-                STACKS,
-                HealthStatus.UNKNOWN,
-                "not known",
-                cause=_unrecorded(job),
-                next=("deploy it:", _deploy(job)),
-            )
-        )
+        why, next_ = _unrecorded(job), ("deploy it:", _deploy(job))
+        tell(Finding(STACKS, HealthStatus.UNKNOWN, "not known", cause=why, next=next_))
         return None
     unsure: list[str] = []
-    questions: list[tuple[str, findings.Question]] = []
+    since: list[str] = []
 
     def of_stack(name: str, run: str) -> Iterator[Finding]:
         told: list[Finding] = []
@@ -430,6 +457,8 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
             yield replace(finding, what=what)
         if seen is None or (seen.run or "") != run:
             unsure.append(name)
+        elif seen.since:
+            since.append(seen.since)
         if seen is not None and (seen.run or "") != run and seen.version is not None:
             yield Finding(
                 name,
@@ -440,8 +469,9 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
                 next=("deploy all of it:", _deploy(job)),
             )
 
-    for name, run in recorded.runs.items():
-        questions.append((name, partial(of_stack, name, run)))
+    questions: list[tuple[str, findings.Question]] = [
+        (name, partial(of_stack, name, run)) for name, run in recorded.runs.items()
+    ]
     aws = ports.aws(job.location)
     if named := job.settings.alarms:
         questions.append(("alarms", lambda: alarms.read_findings(aws, named, lambda alarm: False)))
@@ -456,8 +486,9 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
         record.commit,
         record.fingerprint,
         record.run,
-        detail=record.detail,
-        settings=record.settings,
+        max(since, default=None),
+        record.detail,
+        record.settings,
     )
 
 
