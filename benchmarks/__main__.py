@@ -279,25 +279,17 @@ def many_paths(folder: Path) -> Iterator[Row]:
 
 def scheduling() -> Iterator[Row]:
     """Plans of steps that only sleep, as many at a time as may; and of steps that do nothing. A
-    step is measured whole: its thread, its looks, its journal (which writes nothing here), its
-    events.
+    step is measured whole: its thread, its looks, its events; its journal, where that is said.
     """
     chance = Random(1)
-    for steps in (10, 100, 1000):
-        shapes = {
-            "chain": schedule.chain(steps),
-            "diamonds": schedule.diamonds(steps),
-            "layers": schedule.layers(steps, chance),
-        }
-        for name, plan in shapes.items():
-            takes = schedule.durations(plan, chance, 3.0)
-            took, critical = schedule.overhead(plan, takes)
-            yield (
-                f"a run of {steps:,} whole steps ({name}), all that may at a time",
-                f"{took:.3f} s: **{took / critical - 1:+.2%}**",
-                f"its critical path {critical:.3f} s",
-                "at most 2 %, or 1 ms a step",
-            )
+    world = schedule.regions(3, 5, 20, chance)
+    for steps in (10, 100, 1000, 2000):
+        yield _scheduled("chain", schedule.chain(steps), chance)
+        yield _scheduled("diamonds", schedule.diamonds(steps), chance)
+        yield _scheduled("layers", schedule.layers(steps, chance), chance)
+    yield _scheduled("3 accounts x 5 regions x 20 stacks", world, chance)
+    yield _scheduled("chain, with its journal", schedule.chain(100), chance, 30.0)
+    yield _scheduled("3 accounts x 5 regions x 20 stacks, with its journal", world, chance, 30.0)
     plan = schedule.layers(1000, chance)
     for parallel in (1, 8, 1000):
         seconds = min(schedule.bare(plan, parallel) for _ in range(5))
@@ -307,6 +299,21 @@ def scheduling() -> Iterator[Row]:
             "",
             "",
         )
+
+
+def _scheduled(
+    name: str, plan: schedule.Plan, chance: Random, journaled_s: float | None = None
+) -> Row:
+    """A plan of 3 s, or one of `journaled_s` whose journal is written."""
+    takes = schedule.durations(plan, chance, journaled_s or 3.0)
+    with tempfile.TemporaryDirectory(prefix="toolkit-bench-") as folder:
+        took, critical = schedule.overhead(plan, takes, folder if journaled_s else None)
+    return (
+        f"a run of {len(plan):,} whole steps ({name}), all that may at a time",
+        f"{took:.3f} s: **{took / critical - 1:+.2%}**",
+        f"its critical path {critical:.3f} s",
+        "at most 2 %" if journaled_s else "at most 2 %, or 1 ms a step",
+    )
 
 
 def replay(repo: Path, name: str) -> Iterator[Row]:

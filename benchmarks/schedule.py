@@ -12,10 +12,13 @@ from toolkit.model import Version
 from toolkit.operations import Job, JobAction, Location, Observation, Outcome, StepState
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
+from toolkit.record.journal import Journal
+from toolkit.record.state import Store
 from toolkit.run.events import RunEvent
 from toolkit.run.execute import Execution
 from toolkit.run.request import RunRequest
 from toolkit.run.stop import Stop
+from toolkit.targets.base import Report
 
 Plan = Mapping[str, tuple[str, ...]]
 """Each step, and those that it waits for."""
@@ -49,6 +52,22 @@ def layers(steps: int, chance: Random) -> Plan:
     return found
 
 
+def regions(accounts: int, regions: int, stacks: int, chance: Random) -> Plan:
+    """The same stacks in each region of each account: every stack needs up to three of the stacks
+    before it there, and its own of the region before.
+    """
+    plan: dict[str, tuple[str, ...]] = {}
+    for account in range(accounts):
+        for region in range(regions):
+            for stack in range(stacks):
+                before = chance.sample(range(stack), min(stack, chance.randint(0, 3)))
+                needs = [f"{account} {region} {need}" for need in before]
+                if region:
+                    needs.append(f"{account} {region - 1} {stack}")
+                plan[f"{account} {region} {stack}"] = tuple(needs)
+    return plan
+
+
 def durations(plan: Plan, chance: Random, critical_s: float) -> dict[str, float]:
     """Pretend seconds for each step, so that the longest way through the plan takes
     `critical_s`.
@@ -68,9 +87,12 @@ def critical_path(plan: Plan, takes: Mapping[str, float]) -> float:
     return max(over.values())
 
 
-def overhead(plan: Plan, takes: Mapping[str, float]) -> tuple[float, float]:
+def overhead(
+    plan: Plan, takes: Mapping[str, float], folder: str | None = None
+) -> tuple[float, float]:
     """The seconds that the plan took, each step in a thread as soon as it may, over the seconds
-    that its critical path took in them.
+    that its critical path took in them. With a folder, a journal is written in it: three lines a
+    step, each on disk before the step goes on.
 
     A pretend step is what its sleep really took: what the system adds to a sleep is not the
     scheduler's.
@@ -84,24 +106,31 @@ def overhead(plan: Plan, takes: Mapping[str, float]) -> tuple[float, float]:
             really[step] = time.perf_counter() - start
         return True
 
-    return _timed(plan, takes, work, len(plan)), critical_path(plan, really)
+    return _timed(plan, takes, work, len(plan), folder), critical_path(plan, really)
 
 
 def bare(plan: Plan, parallel: int) -> float:
     """The seconds that a plan takes whose steps do nothing."""
-    return _timed(plan, dict.fromkeys(plan, 1.0), lambda step: True, parallel)
+    return _timed(plan, dict.fromkeys(plan, 1.0), lambda step: True, parallel, None)
 
 
 def _timed(
-    plan: Plan, takes: Mapping[str, float], work: Callable[[str], bool], parallel: int
+    plan: Plan,
+    takes: Mapping[str, float],
+    work: Callable[[str], bool],
+    parallel: int,
+    folder: str | None,
 ) -> float:
     ports = Ports("/", "/", SystemClock(), lambda profile, region: cast(Any, None))
     request = RunRequest(run="run", ports=ports, events=_Nobody(), stop=Stop(), parallel=parallel)
     jobs = [_job(step, needs, takes[step]) for step, needs in plan.items()]
+    journal = _NoJournal() if folder is None else _StepLines(folder)
     start = time.perf_counter()
     with patch.object(targets, "kind", lambda name: _Pretend(work)):
-        assert Execution(request, _NoJournal(), lambda: None, jobs).carry_out().exit == 0
-    return time.perf_counter() - start
+        assert Execution(request, journal, lambda: None, jobs).carry_out().exit == 0
+    took = time.perf_counter() - start
+    journal.journal.close()
+    return took
 
 
 def _job(step: str, needs: tuple[str, ...], takes_s: float) -> Job:
@@ -117,8 +146,10 @@ class _Pretend:
     def __init__(self, work: Callable[[str], bool]) -> None:
         self._work = work
 
-    def apply(self, job: Job, *_: object) -> None:
+    def apply(self, job: Job, ports: Ports, report: Report) -> None:
+        report.intend("work")
         self._work(job.step)
+        report.keep(done=True)
 
     def observe(self, *_: object) -> Observation:
         return Observation(StepState.DONE)
@@ -128,7 +159,7 @@ class _NoJournal:
     """A journal and logs that nobody keeps."""
 
     @property
-    def journal(self) -> "_NoJournal":
+    def journal(self) -> Any:
         return self
 
     def append(self, state: str, step: str | None = None, **facts: Any) -> None: ...
@@ -142,6 +173,17 @@ class _NoJournal:
         return False
 
     def record(self, job: Job, outcome: Outcome) -> None: ...
+
+
+class _StepLines(_NoJournal):
+    """A real journal, and logs that nobody keeps."""
+
+    def __init__(self, folder: str) -> None:
+        self._journal = Journal.create(Store(folder), "run", {})
+
+    @property
+    def journal(self) -> Journal:
+        return self._journal
 
 
 class _Nobody:
