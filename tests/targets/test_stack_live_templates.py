@@ -64,10 +64,14 @@ def both(aws_endpoint: Endpoint, tmp_path: Path) -> Deployed:
     return Deployed(aws_endpoint, tmp_path)
 
 
-def test_each_stack_is_compared_with_its_own_template(both: Deployed) -> None:
+def test_each_stack_is_compared_with_its_own_template(
+    both: Deployed, aws_endpoint: Endpoint
+) -> None:
     assert both.states() == {"Jobs": "unchanged", "Net": "unchanged"}
     both.change("Net", DelaySeconds=9)
     assert both.states() == {"Jobs": "unchanged", "Net": "changed"}
+    del aws_endpoint.cloudformation.stacks["Jobs"]
+    assert both.states() == {"Jobs": "added", "Net": "changed"}
 
 
 def test_a_changed_template_that_names_code_is_unknown_and_the_others_are_compared(
