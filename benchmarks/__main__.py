@@ -17,6 +17,7 @@ from random import Random
 
 from benchmarks import (
     deploys,
+    example,
     functions,
     growth,
     health,
@@ -63,11 +64,13 @@ def main() -> None:
     parser.add_argument(
         "--rivals", type=Path, metavar="DIR", help="a folder of programs with aws and s5cmd"
     )
+    parser.add_argument(
+        "--cdk", type=Path, metavar="DIR", help="a node_modules folder that has aws-cdk"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="toolkit-bench-") as folder:
-        text = table(
-            list(rows(Path(folder), asked.runs, asked.history, asked.others, asked.rivals))
-        )
+        more = (asked.history, asked.others, asked.rivals, asked.cdk)
+        text = table(list(rows(Path(folder), asked.runs, *more)))
     print(text)
     if asked.write:
         before, _, rest = PAGE.read_text().partition(MARKS[0])
@@ -108,6 +111,7 @@ def rows(
     history: Path | None,
     node_modules: Path | None,
     rivals: Path | None,
+    cdk: Path | None,
 ) -> Iterator[Row]:
     """One measurement after the other."""
     yield from diffs(folder, runs)
@@ -127,6 +131,8 @@ def rows(
     yield from templates.rows(folder / "templates", TOOLKIT)
     packages = ROOT / ".cache" / "bundlers"
     yield from observe.rows(folder / "observe", TOOLKIT, packages if packages.exists() else None)
+    if cdk is not None:
+        yield from example.rows(folder / "example", TOOLKIT, cdk)
     if history is not None:
         yield from replay(history, history.name)
 
