@@ -73,9 +73,9 @@ def test_a_service_whose_image_is_called_like_a_dockerfile_is_an_app(
         ({"api/Dockerfile": "FROM x\n"}, service("api", "shop-worker")),
         ({"others/Dockerfile": "FROM x\n"}, service("worker", "api-of-others-worker2")),
         ({"a/api/Dockerfile": "FROM x\n", "b/api/Dockerfile": "FROM x\n"}, service("x", "api")),
-        ({"api/Dockerfile": "FROM x\n"}, service("api", "cdk-x-container-assets-1-eu-west-1")),
+        ({"cdk/Dockerfile": "FROM x\n"}, service("api", "cdk-x-container-assets-1-eu-west-1")),
         (
-            {"api/Dockerfile": "FROM x\n"},
+            {"nginx/Dockerfile": "FROM x\n"},
             replace(EMPTY, services=(LiveService("main", "api", {"web": "nginx:1"}),)),
         ),
     ],
@@ -117,23 +117,22 @@ def test_names_that_a_line_leaves_open_are_those_of_the_account(line: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("service", "is_it"),
+    ("service", "live", "is_it"),
     [
-        ("api-$A", True),
-        ("$A-api-$B-prod", False),
-        ("api$A-shop", False),
-        ("$A$B$C$D$E$F$G$H$I$J$K$L$M$N$O$P$Q$R-api-no", False),
-        ("ap$A-$B-c", True),
-        ("a$A-$B-c", False),
+        ("api-$A", "api-x", True),
+        ("$A-api-$B-prod", "x-api-y", False),
+        ("api$A-shop", "api-x", False),
+        ("api-a$A-api", "api-api", False),
+        ("ap$A-$B-c", "api-x-c", True),
+        ("a$A-$B-c", "api-x-c", False),
+        ("$A$B$C$D$E$F$G$H$I$J$K$L$M$N$O$P$Q$R-api-no", "-" * 200 + "-api-yes", False),
     ],
 )
-def test_a_name_with_variables_means_what_it_can_be(service: str, is_it: bool) -> None:
+def test_a_name_with_variables_means_what_it_can_be(service: str, live: str, is_it: bool) -> None:
     line = f"aws ecs update-service --cluster main --service {service}"
-    live = LiveService("main", "api-x-c" + "-" * 200 + "-c", {"web": image("shop")})
-    tree = {"deploy.sh": line}
-    drafted = DraftedRepository(tree, account=replace(EMPTY, services=(live,)))
-    settings = sole(drafted)[2]
-    assert (settings["service"] == live.name) == is_it
+    account = replace(EMPTY, services=(LiveService("main", live, {"web": image("shop")}),))
+    settings = sole(DraftedRepository({"deploy.sh": line}, account=account))[2]
+    assert (settings["service"] == live) == is_it
 
 
 def test_names_of_lines_for_several_environments_stay_open() -> None:
@@ -233,6 +232,9 @@ def test_a_stack_that_only_a_synthesis_could_tell_says_so() -> None:
     account = replace(EMPTY, stacks=(LiveStack("Net", plain_template(QUEUE)),))
     drafted = DraftedRepository({"cdk/cdk.json": "{}"}, account=account)
     assert drafted.seen["stack Net"].endswith("--synth compares it with what the CDK app makes")
+    made = AssemblyStack(Place("cdk/cdk.json", 1, "synthesizes the stack Api"), "cdk", "Api")
+    drafted = DraftedRepository({"cdk/cdk.json": "{}"}, more=[made], account=account)
+    assert drafted.seen["stack Net"] == NOT_HERE
 
 
 # --- functions

@@ -220,6 +220,13 @@ def test_what_the_kind_cannot_say_or_refuses_is_deployed_by_the_cdk(
     assert drafted.setting("cdk", "deploy") == [*words, *more]
 
 
+def test_a_whole_app_whose_source_cannot_be_read_is_deployed_by_the_cdk() -> None:
+    tree = {"cdk/cdk.json": "{}", "cdk/a.py": "", "deploy.sh": "cd cdk; cdk deploy --all"}
+    unreadable = {**tree, "cdk/a.py": None}
+    draft = draft_repository(list(tree), unreadable.get).draft
+    assert [target.kind for target in draft.targets] == ["command"]
+
+
 def test_an_option_that_only_a_run_would_tell_is_asked_for() -> None:
     tree = {"cdk/cdk.json": "{}", "deploy.sh": "cd cdk; cdk deploy --all -c a=$(date)"}
     drafted = DraftedRepository(tree)

@@ -61,8 +61,16 @@ class _AccountReader:
 
     def services(self) -> tuple[LiveService, ...]:
         """All ECS services, with their images."""
-        listed = self._list("ECS services", lambda: inventory.services(self._aws))
-        return tuple(LiveService(each.cluster, each.name, each.images) for each in listed)
+        names = self._list("ECS services", lambda: inventory.service_names(self._aws))
+        images = self._ask(
+            "images of ECS services",
+            lambda service: inventory.service_images(self._aws, *service),
+            names,
+        )
+        return tuple(
+            LiveService(cluster, name, by_container or {})
+            for (cluster, name), by_container in zip(names, images, strict=True)
+        )
 
     def _list(self, what: str, listing: Callable[[], Iterator[Item]]) -> list[Item]:
         """A list as far as it can be read."""

@@ -4,6 +4,7 @@ and proves what only its content tells. What matches nothing is listed, and neve
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from posixpath import basename, dirname, splitext
 from posixpath import join as joined
 
@@ -100,6 +101,24 @@ class _Matching:
             yield from self._named.get(index, (entry,))
         yield from self._more
 
+    @cached_property
+    def _dockerfiles(self) -> list[str]:
+        return list(filter(is_dockerfile, self._tree.candidates))
+
+    @cached_property
+    def _page_folders(self) -> list[str]:
+        return [dirname(path) for path in self._tree.candidates if basename(path) == "index.html"]
+
+    @cached_property
+    def _modules(self) -> dict[str, list[str]]:
+        """Paths of what can be a handler, without their endings, by their last names."""
+        modules: dict[str, list[str]] = {}
+        for path in self._tree.candidates:
+            stem, ending = splitext(path)
+            if ending in _HANDLED_BY:
+                modules.setdefault(basename(stem), []).append(stem)
+        return modules
+
     def match_service(self, live: LiveService) -> None:
         """A service is that of a line that names it, or of the image that it runs."""
         pushed = [image_repository(image) for image in live.images.values()]
@@ -113,9 +132,7 @@ class _Matching:
                 matched = True
                 container = entry.container
                 image = live.images.get(container) or next(iter(live.images.values()), "")
-                place = self._place(
-                    f"service {live.name} in cluster {live.cluster} runs {_short(image)}"
-                )
+                place = self._service_place(live, image)
                 named = replace(entry, cluster=live.cluster, service=live.name)
                 self._add(index, entry, named, place)
         if not matched and not self._match_image(live):
@@ -140,9 +157,7 @@ class _Matching:
             repository = image_repository(image)
             if _CDK_IMAGES.match(repository):
                 continue
-            place = self._place(
-                f"service {live.name} in cluster {live.cluster} runs {_short(image)}"
-            )
+            place = self._service_place(live, image)
             push = self._push_of(repository, place)
             if push is not None:
                 self._more.append(push)
@@ -164,8 +179,8 @@ class _Matching:
             return next(iter(pushes.values())) if len(pushes) == 1 else None
         alike = [
             path
-            for path in self._tree.candidates
-            if is_dockerfile(path) and _called_like(repository, _image_name(path, self._project))
+            for path in self._dockerfiles
+            if _called_like(repository, _image_name(path, self._project))
         ]
         if len(alike) != 1:
             return None
@@ -201,9 +216,12 @@ class _Matching:
         words = NOT_HERE
         if paths:
             words = f"has the template of {' and of '.join(paths[:3])}: which deploys it?"
-        elif any(isinstance(entry, CdkDeploy) for entry in self._evidence):
+        elif self._has(CdkDeploy) and not self._has(AssemblyStack):
             words = f"{NOT_HERE}; --synth compares it with what the CDK app makes"
         self._see(f"stack {live.name}", words)
+
+    def _has(self, kind: type[Evidence]) -> bool:
+        return any(isinstance(entry, kind) for entry in self._evidence)
 
     def _match_app_stack(self, live: LiveStack) -> bool:
         """Whether a CDK app has the stack: one that was synthesized, or a line that names it."""
@@ -289,9 +307,8 @@ class _Matching:
         if not module:
             return []
         folders: dict[str, None] = {}
-        for path in self._tree.candidates:
-            stem, ending = splitext(path)
-            if ending not in _HANDLED_BY or not f"/{stem}".endswith(f"/{module}"):
+        for stem in self._modules.get(basename(module), ()):
+            if not f"/{stem}".endswith(f"/{module}"):
                 continue
             folder = stem[: -len(module)].rstrip("/")
             own = _OF_ANY_FUNCTION.sub("", slug(basename(folder)))
@@ -331,10 +348,7 @@ class _Matching:
         """
         names = {_HASHED.sub("", basename(key)) for key in live.keys} - {""}
         homes: dict[str, int] = {}
-        for path in self._tree.candidates:
-            if basename(path) != "index.html":
-                continue
-            home = dirname(path)
+        for home in self._page_folders:
             common = len(names & {basename(other) for other in self._tree.below(home)})
             called = home if basename(home) not in _HOLDS_SOURCE else dirname(home)
             alike = _called_like(live.name, slug(basename(called) or self._project))
@@ -351,6 +365,10 @@ class _Matching:
             self._named.setdefault(index, []).append(named)
             entry = named
         self._more.append(replace(entry, place=place))
+
+    def _service_place(self, live: LiveService, image: str) -> Place:
+        runs = f" runs {_short(image)}" if image else ""
+        return self._place(f"service {live.name} in cluster {live.cluster}{runs}")
 
     def _place(self, words: str) -> Place:
         number, region = self._account.number, self._account.region

@@ -52,6 +52,7 @@ _SOURCES = (
     ".kt",
     ".fs",
 )
+_MOST_SOURCES = 5000
 _IMAGE_ASSET = re.compile(
     r"image\w{0,20}[._]from_?(?:image_?)?asset|docker_?image_?(?:asset|function|code)"
     r"|asset_?image|image_?asset|tarball",
@@ -647,13 +648,14 @@ def _cdk_program(tree: TrackedFiles, folder: str) -> list[str]:
 
 
 def _makes_images(tree: TrackedFiles, folder: str) -> bool:
-    """Whether the source of a CDK app speaks of image assets, which the kind `stack` refuses."""
-    for path in tree.below(folder):
-        if path.endswith(_SOURCES) and is_ours(path):
-            text = tree.read(path)
-            if text is None or _IMAGE_ASSET.search(text):
-                return True
-    return tree.capped
+    """Whether the source of a CDK app speaks of image assets, which the kind `stack` refuses, or is
+    too much to be read.
+    """
+    paths = [path for path in tree.below(folder) if path.endswith(_SOURCES) and is_ours(path)]
+    if len(paths) > _MOST_SOURCES:
+        return True
+    texts = map(tree.read, paths)
+    return any(text is None or _IMAGE_ASSET.search(text) for text in texts)
 
 
 def _assembly_units(

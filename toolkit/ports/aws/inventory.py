@@ -16,14 +16,6 @@ MOST_KEYS = 200
 """The most objects of a bucket whose names are read."""
 
 
-class ListedService(Struct, frozen=True):
-    """An ECS service, and container -> image of its task definition."""
-
-    cluster: str
-    name: str
-    images: Mapping[str, str]
-
-
 class ListedFunction(Struct, frozen=True):
     """A Lambda function. `code_size` are the bytes of its package, 0 of an image."""
 
@@ -34,20 +26,22 @@ class ListedFunction(Struct, frozen=True):
     is_image: bool
 
 
-def services(aws: Aws) -> Iterator[ListedService]:
-    """The services of all clusters. Raises CloudError."""
+def service_names(aws: Aws) -> Iterator[tuple[str, str]]:
+    """Cluster and name of every service. Raises CloudError."""
     for cluster_arn in aws.pages("ecs", "list_clusters", "clusterArns"):
         cluster = str(cluster_arn).rpartition("/")[2]
-        listed = aws.pages("ecs", "list_services", "serviceArns", cluster=cluster)
-        for arn in listed:
-            name = str(arn).rpartition("/")[2]
-            service = ecs.service(aws, cluster, name)
-            if service is None:
-                continue
-            definition = ecs.definition(aws, str(service.get("taskDefinition", ""))) or {}
-            containers = definition.get("containerDefinitions") or ()
-            images = {str(each.get("name", "")): str(each.get("image", "")) for each in containers}
-            yield ListedService(cluster, name, images)
+        for arn in aws.pages("ecs", "list_services", "serviceArns", cluster=cluster):
+            yield cluster, str(arn).rpartition("/")[2]
+
+
+def service_images(aws: Aws, cluster: str, name: str) -> Mapping[str, str]:
+    """Container -> image of the task definition of a service. Raises CloudError."""
+    arn = str((ecs.service(aws, cluster, name) or {}).get("taskDefinition") or "")
+    definition = (ecs.definition(aws, arn) if arn else None) or {}
+    return {
+        str(each.get("name", "")): str(each.get("image", ""))
+        for each in definition.get("containerDefinitions") or ()
+    }
 
 
 def stack_names(aws: Aws) -> Iterator[str]:
