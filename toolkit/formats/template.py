@@ -22,6 +22,8 @@ LONGEST_YAML, LONGEST_JSON = 1_000_000, 4_000_000
 """The most characters of a template whose data are read: CloudFormation takes at most a million
 bytes, and the CDK writes more before it is told so.
 """
+MOST_BITS = 1024
+"""The most bits of a whole number: more than any that is meant, and Python writes no huge ones."""
 MOST_DATA = {"YAML": 30_000, "JSON": 300_000}
 """The most values of such a template: as many as are read within a second."""
 
@@ -95,11 +97,14 @@ def template_data(text: str) -> dict[str, Any]:
         data = None if node is None else _Reader(typed=True, most=most).plain(node, (), 0)
     if not isinstance(data, dict):
         raise ValueError("it is not a mapping")
-    _refuse_unwritable(data)
+    refuse_unwritable(data)
     return data
 
 
-def _refuse_unwritable(data: Any) -> None:
+def refuse_unwritable(data: Any) -> None:
+    """Raises ValueError, in one line, for what cannot be written as JSON again, is too deep, or too
+    much.
+    """
     waiting: list[tuple[int, Any]] = [(0, data)]
     most = MOST_DATA["JSON"]
     for _ in range(most):
@@ -120,9 +125,15 @@ def _refuse_unwritable(data: Any) -> None:
                 value.encode()
             except UnicodeEncodeError:
                 raise ValueError("a text in it holds half a character") from None
-        elif isinstance(value, float) and not isfinite(value):
+        elif isinstance(value, int | float) and not _is_writable(value):
             raise ValueError("a number in it is too large, or is none")
     raise ValueError(f"it has more than {most:,} values")
+
+
+def _is_writable(number: int | float) -> bool:
+    if isinstance(number, int):
+        return number.bit_length() <= MOST_BITS
+    return isfinite(number)
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -239,9 +239,13 @@ class _Nesting:
 
 def _data(text: str, path: str) -> dict[str, Any]:
     try:
-        return template_data(text)
+        data = template_data(text)
     except ValueError as error:
         raise FileProblem(path=path, reason=str(error)) from None
+    for name, resource in as_mapping(data.get("Resources")).items():
+        if not isinstance(as_mapping(resource).get("Type", ""), str):
+            raise FileProblem(path=path, reason=f"the type of its resource {name} is not a text")
+    return data
 
 
 def _nested_hashes(

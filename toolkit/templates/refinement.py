@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from toolkit.advice import Advice, NextCommand, changed_advice
 from toolkit.errors import ProgramFailed, ToolkitError
 from toolkit.formats.cdk_manifest import Remark
+from toolkit.formats.template import refuse_unwritable
 from toolkit.model import DiffResult, Resource
 from toolkit.templates.model import ExaminedStack, SynthesizedStack
 
@@ -123,9 +124,12 @@ def decode(text: str) -> tuple[SynthesizedStack, ...] | None:
     """
     try:
         content = msgspec.json.decode(text, type=SynthesizedStack | tuple[SynthesizedStack, ...])
-    except (msgspec.DecodeError, RecursionError):
+        stacks = content if isinstance(content, tuple) else (content,)
+        for stack in stacks:
+            refuse_unwritable([stack.template, stack.nested])
+    except (msgspec.DecodeError, RecursionError, ValueError):
         return None
-    return content if isinstance(content, tuple) else (content,)
+    return stacks
 
 
 class ReplayedTemplates(Struct, frozen=True):

@@ -115,13 +115,17 @@ def combined(cfn_lint: Replacement | None, cdk: Replacement | None) -> Replaceme
     return cfn_lint if cfn_lint is not None and cfn_lint is cdk else Replacement.MAYBE
 
 
-class _TypeTable(Struct, frozen=True):
-    """The words of each source about a type's properties: path -> word. A path that is not there
-    has the word of the nearest one above it.
-    """
+Source = Mapping[str, Mapping[Path, Replacement]]
+"""Property -> path, which begins with it -> word. A path that is not there has the word of the
+nearest one above it.
+"""
 
-    cfn_lint: Mapping[Path, Replacement] | None = None
-    cdk: Mapping[Path, Replacement] | None = None
+
+class _TypeTable(Struct, frozen=True):
+    """The words of each source about a type's properties."""
+
+    cfn_lint: Source | None = None
+    cdk: Source | None = None
 
 
 @lru_cache(maxsize=1)
@@ -138,15 +142,16 @@ def table(type: str) -> _TypeTable:
     return _TypeTable(_source(own, 0), _source(own, 1))
 
 
-def _source(own: Mapping[str, list[str]], number: int) -> dict[Path, Replacement] | None:
+def _source(own: Mapping[str, list[str]], number: int) -> Source | None:
     if all(letters[number] == "?" for letters in own):
         return None
-    return {
-        tuple(path.split("/")): _LETTERS[letters[number]]
-        for letters, paths in own.items()
-        if letters[number] in _LETTERS
-        for path in paths
-    }
+    source: dict[str, dict[Path, Replacement]] = defaultdict(dict)
+    for letters, paths in own.items():
+        if letters[number] in _LETTERS:
+            for path in paths:
+                steps = tuple(path.split("/"))
+                source[steps[0]][steps] = _LETTERS[letters[number]]
+    return dict(source)
 
 
 def _verdict(own: _TypeTable, path: Path, values: tuple[Any, ...], reason: str = "") -> Verdict:
@@ -159,17 +164,15 @@ def _verdict(own: _TypeTable, path: Path, values: tuple[Any, ...], reason: str =
     return Verdict(("Properties", *path), words[0], words[1], reason)
 
 
-def _word(
-    source: Mapping[Path, Replacement] | None, steps: Path, values: tuple[Any, ...]
-) -> Replacement | None:
+def _word(source: Source | None, steps: Path, values: tuple[Any, ...]) -> Replacement | None:
     """What a source says of a path. What it says of paths below counts where the values before and
     after have something there; without values it may.
     """
-    if source is None:
+    if source is None or not steps:
         return None
     word = None
     below = []
-    for path, own in source.items():
+    for path, own in source.get(str(steps[0]), {}).items():
         if len(path) <= len(steps):
             if _matches(path, steps[: len(path)]) and (word is None or len(path) > word[0]):
                 word = (len(path), own)
