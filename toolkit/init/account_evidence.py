@@ -92,6 +92,7 @@ class _Matching:
         self._named: dict[int, list[Evidence]] = {}
         self._more: list[Evidence] = []
         self._by_template: dict[str, list[str]] | None = None
+        self._handlers: dict[str, dict[str, list[str]]] = {}
         environments = {entry.place.environment for entry in evidence} - {""}
         self._keeps_names = len(environments) > 1
 
@@ -102,8 +103,12 @@ class _Matching:
         yield from self._more
 
     @cached_property
-    def _dockerfiles(self) -> list[str]:
-        return list(filter(is_dockerfile, self._tree.candidates))
+    def _dockerfiles(self) -> dict[str, list[str]]:
+        """Dockerfiles by what they are for."""
+        by_name: dict[str, list[str]] = {}
+        for path in filter(is_dockerfile, self._tree.candidates):
+            by_name.setdefault(_image_name(path, self._project), []).append(path)
+        return by_name
 
     @cached_property
     def _page_folders(self) -> list[str]:
@@ -177,11 +182,7 @@ class _Matching:
         }
         if pushes:
             return next(iter(pushes.values())) if len(pushes) == 1 else None
-        alike = [
-            path
-            for path in self._dockerfiles
-            if _called_like(repository, _image_name(path, self._project))
-        ]
+        alike = [path for own in _names_like(repository) for path in self._dockerfiles.get(own, ())]
         if len(alike) != 1:
             return None
         (path,) = alike
@@ -306,15 +307,16 @@ class _Matching:
         module = live.handler.rpartition(".")[0].replace(".", "/").strip("/")
         if not module:
             return []
-        folders: dict[str, None] = {}
-        for stem in self._modules.get(basename(module), ()):
-            if not f"/{stem}".endswith(f"/{module}"):
-                continue
-            folder = stem[: -len(module)].rstrip("/")
-            own = _OF_ANY_FUNCTION.sub("", slug(basename(folder)))
-            if folder and _called_like(live.name, own):
-                folders[folder] = None
-        return list(folders)
+        if module not in self._handlers:
+            by_name = self._handlers[module] = dict[str, list[str]]()
+            for stem in self._modules.get(basename(module), ()):
+                folder = stem[: -len(module)].rstrip("/")
+                if f"/{stem}".endswith(f"/{module}") and folder:
+                    own = _OF_ANY_FUNCTION.sub("", slug(basename(folder)))
+                    by_name.setdefault(own, []).append(folder)
+        named = self._handlers[module]
+        folders = (folder for own in _names_like(live.name) for folder in named.get(own, ()))
+        return list(dict.fromkeys(folders))
 
     def match_bucket(self, live: LiveBucket) -> None:
         """A bucket is that of a line that names it, or of the folder whose files it holds."""
@@ -347,11 +349,12 @@ class _Matching:
         digests in them; or of some, and the folder is called like the bucket.
         """
         names = {_HASHED.sub("", basename(key)) for key in live.keys} - {""}
+        called = _names_like(live.name)
         homes: dict[str, int] = {}
         for home in self._page_folders:
             common = len(names & {basename(other) for other in self._tree.below(home)})
-            called = home if basename(home) not in _HOLDS_SOURCE else dirname(home)
-            alike = _called_like(live.name, slug(basename(called) or self._project))
+            folder = home if basename(home) not in _HOLDS_SOURCE else dirname(home)
+            alike = slug(basename(folder) or self._project) in called
             if (common > 2 and 2 * common >= len(names)) or (common and alike):
                 homes[home] = common
         most = max(homes.values(), default=0)
@@ -404,12 +407,13 @@ def _means(text: str, name: str) -> bool:
     return text == name or (letters >= _LEAST_LETTERS and _fits(text, name))
 
 
-def _called_like(name: str, own: str) -> bool:
-    """Whether the name of something that runs, but for its environment, begins or ends with the
-    words of a folder's name.
+def _names_like(name: str) -> set[str]:
+    """The names of folders that something that runs may be called after: the words, but for its
+    environment, that its name begins or ends with.
     """
-    bare = slug(without_stage(name)[0].replace(STAGE, ""))
-    return bool(own) and (bare == own or bare.startswith(f"{own}-") or bare.endswith(f"-{own}"))
+    words = slug(without_stage(name)[0].replace(STAGE, "")).split("-")
+    counts = range(1, len(words) + 1)
+    return {"-".join(part) for n in counts for part in (words[:n], words[-n:])} - {""}
 
 
 def _image_name(dockerfile: str, project: str) -> str:
