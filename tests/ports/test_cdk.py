@@ -248,6 +248,16 @@ def test_an_app_that_is_a_ready_assembly_is_read_as_it_is_each_time(app: CdkProj
         app.artifact()
 
 
+@pytest.mark.parametrize("folder", ["cdk/node_modules", "node_modules", "cdk/.venv"])
+def test_an_app_is_started_by_a_program_of_its_own_packages(app: CdkProject, folder: str) -> None:
+    programs = app.root / folder / ("bin" if folder.endswith(".venv") else ".bin")
+    programs.mkdir(parents=True)
+    (programs / "tsx").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (programs / "tsx").chmod(0o755)
+    app.settings(app="tsx app.py")
+    assert app.artifact().name == "Shop"
+
+
 def test_an_app_that_is_a_list_of_words_is_started_like_a_line(app: CdkProject) -> None:
     app.settings(app=[sys.executable, "app.py"])
     assert app.artifact().name == "Shop"

@@ -428,7 +428,8 @@ def not_handed_on(app: CdkApp) -> list[str]:
 
 def _environment(app: CdkApp) -> dict[str, str]:
     """The environment of an app: where it is deployed to, the credentials of whoever deploys, and
-    the variables that rules.toml names. A .venv beside it comes first on PATH.
+    the variables that rules.toml names. Its own programs come first on PATH: those of a .venv
+    beside it, and of its node packages.
     """
     env = {
         **process.child_environment(**_QUIET),
@@ -447,10 +448,19 @@ def _environment(app: CdkApp) -> dict[str, str]:
     if profile:
         env["AWS_PROFILE"] = profile
     env.setdefault("PATH", os.defpath)
-    venv = os.path.join(app.path, ".venv", "bin")
-    if os.path.isdir(venv):
-        env["PATH"] = f"{venv}{os.pathsep}{env['PATH']}"
+    own = [os.path.join(app.path, ".venv", "bin"), *_node_programs(app)]
+    env["PATH"] = os.pathsep.join([*filter(os.path.isdir, own), env["PATH"]])
     return env
+
+
+def _node_programs(app: CdkApp) -> Iterator[str]:
+    """Where the programs of an app's node packages are, as npm has them on PATH: `tsx app.ts`."""
+    folder = os.path.normpath(app.path)
+    while True:
+        yield os.path.join(folder, "node_modules", ".bin")
+        if folder == os.path.normpath(app.root) or folder == os.path.dirname(folder):
+            return
+        folder = os.path.dirname(folder)
 
 
 def _context(
