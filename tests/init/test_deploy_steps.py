@@ -337,3 +337,76 @@ def test_each_place_that_runs_commands_is_read(path: str, text: str, line: int) 
 def test_what_toolkit_has_no_target_for_is_seen() -> None:
     entry = script(Sighting, "aws elasticbeanstalk update-environment --environment-name x")
     assert "Elastic Beanstalk" in entry.what
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("uv run fastapi deploy", "deploys with fastapi, which"),
+        ("cargo lambda deploy --binary-name api", "deploys with cargo lambda, which"),
+        ("cd fn && npx our-deployer deploy", "deploys with our-deployer, which"),
+        ("gsutil -q -m cp -r out gs://bucket/main", "Cloud Storage"),
+        ("gcloud storage rsync out gs://bucket", "Cloud Storage"),
+        ("npm publish --access public", "a package registry"),
+        ("git push --force --set-upstream origin gh-pages", "GitHub Pages"),
+        ("oc process -f x.yml | oc -n shop apply -f -", "OpenShift"),
+        ("docker compose -f compose.yml -f compose.deploy.yml up -d", "containers of compose.yml"),
+    ],
+)
+def test_a_deploy_that_no_target_stands_for_is_seen(text: str, words: str) -> None:
+    tree = {"compose.yml": "services: {}\n", "compose.deploy.yml": "services: {}\n"}
+    (entry,) = evidence(Sighting, {**tree, "deploy.sh": text})
+    assert words in entry.what
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["mkdir -p deploy && cd deploy", "tar -xf deploy", "make deploy", "gsutil ls gs://bucket"],
+)
+def test_a_folder_or_a_text_of_that_name_is_no_deploy(text: str) -> None:
+    assert evidence(Sighting, {"deploy.sh": text}) == []
+
+
+def test_containers_that_a_test_starts_are_no_deploy() -> None:
+    text = "on: push\njobs: {e: {steps: [{run: docker compose up -d}]}}\n"
+    tree = {"compose.yml": "services: {}\n", ".github/workflows/checks.yml": text}
+    assert evidence(Sighting, tree) == []
+
+
+@pytest.mark.parametrize(
+    ("job", "name"),
+    [
+        ("steps: [{uses: our/action-deployer-openshift@v4}]", "our/action-deployer-openshift"),
+        ("steps: [{uses: our/ecs/deploy@v1}]", "our/ecs/deploy"),
+        ("steps: [{uses: guardian/actions-riff-raff@v4}]", "Riff-Raff"),
+        ("uses: our/flows/.github/workflows/standard-deploy.yml@main", "standard-deploy.yml"),
+    ],
+)
+def test_an_action_or_a_workflow_of_others_that_deploys_is_seen(job: str, name: str) -> None:
+    tree = {".github/workflows/x.yml": f"on: push\njobs: {{a: {{{job}}}}}\n"}
+    (entry,) = evidence(Sighting, tree)
+    assert name in entry.what
+
+
+@pytest.mark.parametrize(
+    "uses",
+    ["actions/checkout@v4", "our/flows/.github/workflows/pre-deploy.yml@main", "our/undeployed@v1"],
+)
+def test_other_actions_deploy_nothing(uses: str) -> None:
+    tree = {".github/workflows/x.yml": f"on: push\njobs: {{a: {{uses: '{uses}'}}}}\n"}
+    assert evidence(Sighting, tree) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "npx vercel deploy --prod --token=$VERCEL_TOKEN",
+        "helm upgrade shop chart --set db.pass=$DB_PASSWORD",
+        "cd tf && terraform apply -var key=$STRIPE_API_KEY",
+    ],
+)
+def test_no_secret_becomes_a_variable_of_the_rules(text: str) -> None:
+    """A draft asked for NEXTAUTH_SECRET, to be written into rules.toml."""
+    (entry,) = evidence(Sighting, {"deploy.sh": text})
+    assert "secrets" in entry.what
+    assert evidence(CommandDeploy, {"deploy.sh": text}) == []

@@ -442,12 +442,46 @@ def test_other_tools_are_command_targets(tree: dict[str, str], target: str) -> N
         {"Jenkinsfile": "pipeline {}\n"},
         {"cfn/vpc.yaml": TEMPLATE},
         {"docker-compose.yml": "services: {}\n"},
+        {"infra/main.tf": 'provider "aws" {}\n'},
+        {"infra/providers.tf": 'terraform {}\n  provider "google" {\n}\n'},
+        {"deploy/appspec.yaml": "Resources:\n  - Api: {Type: AWS::ECS::Service}\n"},
+        {"render/appspec.yml": "os: linux\n"},
     ],
 )
 def test_what_only_could_be_deployed_is_seen(tree: dict[str, str]) -> None:
     drafted = DraftedRepository(tree)
     (path,) = tree
     assert (drafted.targets, path in drafted.seen) == ({}, True)
+
+
+@pytest.mark.parametrize("folder", ["..", "../..", "a/../../b"])
+def test_a_service_of_a_folder_outside_is_seen(folder: str) -> None:
+    text = f"services: [{{type: web, name: api, rootDir: {folder}}}]\n"
+    drafted = DraftedRepository({"render.yaml": text})
+    assert (drafted.targets, "api" in drafted.seen["render.yaml"]) == ({}, True)
+
+
+def test_an_appspec_is_no_template() -> None:
+    tree = {"appspec.yaml": "Resources:\n  - Api: {Type: AWS::ECS::Service}\n"}
+    assert "CodeDeploy" in DraftedRepository(tree).seen["appspec.yaml"]
+
+
+@pytest.mark.parametrize("backend", ['backend "s3" {}', "cloud {}", 'backend "gcs" {\n}'])
+def test_terraform_that_is_applied_is_not_seen_besides(backend: str) -> None:
+    tree = {"tf/a.tf": 'provider "aws" {}\n', "tf/b.tf": f"terraform {{\n  {backend}\n}}\n"}
+    assert DraftedRepository(tree).seen == {}
+
+
+@pytest.mark.parametrize("folder", ["", "cdk/", "packages/infra/"])
+def test_an_app_that_another_service_deploys_is_no_target(folder: str) -> None:
+    """Riff-Raff takes templates to CloudFormation and code to buckets: `cdk deploy` in its stead
+    would leave the code old.
+    """
+    ci = "on: push\njobs: {a: {steps: [{uses: guardian/actions-riff-raff@v4}]}}\n"
+    tree = {f"{folder}cdk.json": "{}", ".github/workflows/ci.yml": ci}
+    drafted = DraftedRepository(tree)
+    assert drafted.targets == {}
+    assert "Riff-Raff" in drafted.seen[f"{folder}cdk.json"]
 
 
 # --- Environments, duplicates, hostile repositories
@@ -503,6 +537,24 @@ def test_two_things_whose_names_nobody_says_have_variables_of_their_own() -> Non
     services = {drafted.setting(name, "service") for name in drafted.targets}
     assert len(services) == 2
     assert "worker" in drafted.questions
+
+
+@pytest.mark.parametrize("service", ["$APP", "$APP-$STAGE", "x-$APP"])
+def test_two_things_of_the_same_variable_share_no_setting_of_it(service: str) -> None:
+    """Both workflows set APP otherwise: an answer for both gave both the repository of one."""
+    steps = (
+        "on: push\njobs: {{x: {{steps: [{{run: 'docker build -t $REG/$APP {0} && docker push $REG/"
+        f"$APP'}}}}, {{{{run: aws ecs update-service --cluster c --service {service}}}}}]}}}}}}}}\n"
+    )
+    tree = {
+        ".github/workflows/a.yml": steps.format("api"),
+        ".github/workflows/b.yml": steps.format("worker"),
+        "api/Dockerfile": "FROM x\n",
+        "worker/Dockerfile": "FROM x\n",
+    }
+    drafted = DraftedRepository(tree)
+    for key in ("service", "repository"):
+        assert len({drafted.setting(name, key) for name in drafted.targets}) == 2
 
 
 def test_what_is_deployed_for_pull_requests_alone_is_no_target() -> None:

@@ -116,6 +116,9 @@ def _render(path: str, document: object) -> Iterator[Evidence]:
         if not isinstance(name, Text) or kind not in _RENDER_KINDS:
             continue
         folder = str(service.get("rootDir") or "")
+        if clean_path(folder or ".").split("/")[0] == "..":
+            yield Sighting(Place(path, name.line, ""), f"{name}, whose folder is not in git")
+            continue
         variable = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
         words = ("render", "deploys", "create", f"{{{variable}_id}}", "--wait", "--confirm")
         place = Place(path, name.line, f"name: {name}")

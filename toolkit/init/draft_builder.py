@@ -229,10 +229,26 @@ def _with_own_variables(units: Sequence[Unit]) -> list[Unit]:
         identity = _identity(unit)
         key = _NAMED_BY.get(unit.kind)
         if key is not None and holders[identity] > 1:
-            variable = f"{unit.name.replace('-', '_')}_{key}"
-            unit = replace(unit, settings={**unit.settings, key: f"{{{variable}}}"})
+            unit = _with_own(unit, key)
         own.append(unit)
     return own
+
+
+def _with_own(unit: Unit, key: str) -> Unit:
+    """The unit with a variable of its own for the setting that names it. What other settings take
+    from the same variables is its own, too.
+    """
+    start = unit.name.replace("-", "_")
+    old, new = str(unit.settings.get(key)), f"{{{start}_{key}}}"
+    names = {name: f"{{{start}_{name}}}" for name in _VARIABLE.findall(old)}
+    if old[1:-1] in names:
+        names = {old[1:-1]: new}
+    settings: dict[str, object] = {}
+    for other, value in unit.settings.items():
+        if isinstance(value, str):
+            value = _VARIABLE.sub(lambda match: names.get(match[1], match[0]), value)
+        settings[other] = value
+    return replace(unit, settings={**settings, key: new})
 
 
 def _identity(unit: Unit) -> tuple[object, ...]:

@@ -25,6 +25,7 @@ from toolkit.init.names import slug
 from toolkit.init.shell import ROOT
 from toolkit.init.steps import is_workflow, read_jobs
 from toolkit.init.templates import Templates
+from toolkit.init.tools import RIFF_RAFF
 from toolkit.init.tree import MOST_READ, TrackedFiles, is_ours
 from toolkit.init.units import Unit, join_units
 
@@ -43,6 +44,7 @@ _SECOND = {
 _JOBS = re.compile(r"^jobs\s*:", re.MULTILINE)
 _SEEN_FILES = (
     (re.compile(r"(?:\A|/)Chart\.yaml\Z"), "a Helm chart"),
+    (re.compile(r"(?:\A|/)appspec\.ya?ml\Z"), "CodeDeploy"),
     (re.compile(r"(?:\A|/)Jenkinsfile[^/]*\Z"), "Jenkins, whose steps are not read"),
     (
         re.compile(
@@ -52,6 +54,7 @@ _SEEN_FILES = (
     ),
     (re.compile(r"(?:\A|/)kustomization\.ya?ml\Z"), "Kubernetes"),
 )
+_PROVIDER = re.compile(r'^[ \t]*provider[ \t]+"', re.MULTILINE)
 _MOST_SEEN = 100
 
 
@@ -149,7 +152,13 @@ def gather_evidence(tree: TrackedFiles) -> tuple[list[Evidence], list[str]]:
             if job.trial and not isinstance(entry, Sighting):
                 entry = Sighting(entry.place, "deploys for a test or a pull request alone")
             evidence.append(entry)
-    evidence += configured_evidence(tree)
+    by_others = any(isinstance(entry, Sighting) and RIFF_RAFF in entry.what for entry in evidence)
+    for entry in configured_evidence(tree):
+        if by_others and isinstance(entry, CdkDeploy):
+            # It takes the templates of an app to CloudFormation, and the code to buckets.
+            what = f"a CDK app, which {RIFF_RAFF} deploys, and no `cdk deploy`"
+            entry = Sighting(entry.place, what)
+        evidence.append(entry)
     return evidence, unread
 
 
@@ -176,6 +185,7 @@ def _seen_files(
     spoken = " ".join(sighting.what for sighting in sightings)
     patterns = {pattern for unit in units for pattern in unit.patterns}
     has_app = any(isinstance(entry, CdkDeploy) for entry in evidence)
+    applied = {unit.settings.get("folder") for unit in units if unit.kind == "command"}
     used_files = {place.file for unit in units for place in unit.places}
     looks_like = frozenset(templates.paths)
     count = 0
@@ -192,7 +202,11 @@ def _seen_files(
             and path not in patterns
         ):
             what = "a CloudFormation template"
-        elif is_compose(path):
+        elif path.endswith(".tf"):
+            if dirname(path) not in applied and _PROVIDER.search(tree.read(path) or ""):
+                applied.add(dirname(path))
+                what = "Terraform without a backend"
+        elif is_compose(path) and path not in spoken:
             what = "containers for this machine"
         else:
             what = next((words for pattern, words in _SEEN_FILES if pattern.search(path)), "")

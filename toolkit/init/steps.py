@@ -165,7 +165,9 @@ class _Workflows:
                     yield from self._call(path, str(name), inner, depth)
                     continue
                 folder = _working_directory(workflow, job, inner)
-                steps = tuple(self._steps(job.get("steps"), inner, folder, depth))
+                # A workflow of another repository is told by its name, as an action is.
+                listed = [job] if uses else job.get("steps")
+                steps = tuple(self._steps(listed, inner, folder, depth))
                 if steps:
                     trial = _is_trial(path, str(name), workflow)
                     yield Job(path, str(name), steps, _environment(job, inner), trial=trial)

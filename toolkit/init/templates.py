@@ -19,7 +19,8 @@ _ENDINGS = (".yaml", ".yml", ".json", ".template")
 _LOOKS_RIGHT = re.compile(r"AWSTemplateFormatVersion|AWS::")
 _HAS_RESOURCES = re.compile(r"^[\"' ]*Resources[\"']?\s*:", re.MULTILINE)
 _NOT_TEMPLATES = re.compile(
-    r"(?:\A|/)(?:\.github|\.circleci|\.vscode)/|(?:package(?:-lock)?|tsconfig|cdk|cdk\.context)\.json\Z"
+    r"(?:\A|/)(?:\.github|\.circleci|\.vscode)/|(?:\A|/)appspec[^/]*\Z"
+    r"|(?:package(?:-lock)?|tsconfig|cdk|cdk\.context)\.json\Z"
 )
 LOCAL_CODE = (
     "CodeUri",

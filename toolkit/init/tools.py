@@ -72,6 +72,7 @@ TOOLS: Mapping[str, Tool] = {
             ("app", "deploy"),
             ("functions", "deploy"),
             ("beta", "run", "deploy"),
+            ("beta", "functions", "deploy"),
             ("builds", "submit"),
         ),
     ),
@@ -104,11 +105,22 @@ SEEN: Mapping[tuple[str, ...], str] = {
     ("aws", "batch", "register-job-definition"): "AWS Batch",
     ("heroku", "container:release"): "Heroku",
     ("docker", "stack", "deploy"): "Docker Swarm",
+    ("gcloud", "storage", "cp"): "Cloud Storage",
+    ("gcloud", "storage", "rsync"): "Cloud Storage",
+    ("gsutil", "cp"): "Cloud Storage",
+    ("gsutil", "rsync"): "Cloud Storage",
+    ("git", "push", "gh-pages"): "GitHub Pages",
+    ("git", "push", "heroku"): "Heroku",
     ("npm", "publish"): "a package registry",
+    ("oc", "apply"): "OpenShift",
+    ("oc", "rollout"): "OpenShift",
     ("twine", "upload"): "a package registry",
 }
-"""The first words of commands that deploy -> what takes it; toolkit has no target for it."""
+"""Words of commands that deploy, the program first -> what takes it; toolkit has no target for it.
+Other words may stand between them.
+"""
 
+RIFF_RAFF = "Riff-Raff"
 ACTIONS_SEEN: Mapping[str, str] = {
     "azure/webapps-deploy": "Azure",
     "azure/functions-action": "Azure",
@@ -134,11 +146,20 @@ ACTIONS_SEEN: Mapping[str, str] = {
     "burnett01/rsync-deployments": "a server, by rsync",
     "pypa/gh-action-pypi-publish": "a package registry",
     "bobheadxi/deployments": "GitHub's deployments",
+    "guardian/actions-riff-raff": RIFF_RAFF,
 }
 """GitHub actions that deploy -> where to; toolkit has no target for it."""
 
+DEPLOYS = re.compile(r"(?<![a-z])(?<!pre-)(?<!post-)(?:deploy|deployer|deployment)(?![a-z])")
+"""What the name of an action, a workflow or a job has that deploys."""
+
+IS_SECRET = re.compile(
+    r"\{\w*(?:secret|token|passw|credential|api_?key|access_key|private_key)\w*\}"
+)
+"""A variable, by its name, that no rules.toml may hold."""
+
 DEPLOY_WORD = re.compile(
-    r"(?<![\w-])(?:aws|cdk|sam|docker|docker-compose|podman|nerdctl|buildah|ecs|ecs-deploy"
+    r"(?<![\w-])(?:aws|cdk|sam|deploy|docker|docker-compose|podman|nerdctl|buildah|ecs|ecs-deploy"
     rf"|{'|'.join(sorted(TOOLS))}|{'|'.join(sorted({start[0] for start in SEEN}))})(?![\w-])"
 )
 """What stands in every text that deploys something."""

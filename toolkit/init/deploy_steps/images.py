@@ -12,6 +12,7 @@ from toolkit.init.evidence import UNKNOWN, ImagePush, Place
 from toolkit.init.images.contexts import is_compose
 from toolkit.init.shell import ROOT, as_variable
 from toolkit.init.steps import Step
+from toolkit.init.tools import DEPLOYS
 
 _ENGINES = {"docker", "podman", "nerdctl", "buildah", "finch"}
 _BUILD_FLAGS = {
@@ -114,15 +115,22 @@ class ImageSteps(StepReader):
 
     def _read_compose(self, words: tuple[str, ...]) -> None:
         options = Options(words, ("-d", "--detach", "--build", "--no-cache", "--pull", "-q"))
-        if not options.plain or options.plain[0] not in ("push", "build"):
+        does = options.plain[0] if options.plain else ""
+        if does not in ("push", "build", "up"):
             return
         chosen = (*options.values.get("-f", ()), *options.values.get("--file", ()))
         named = [self.job.path(path) for path in chosen]
         if not named and self.job.folder is not None:
             named = [path for path in self.job.tree.files_in(self.job.folder) if is_compose(path)]
+        if does == "up":
+            # Tests and people start containers, too: only a name tells that this is a deploy.
+            if DEPLOYS.search(f"{self.job.job.file} {self.job.job.name}".lower()):
+                files = ", ".join(path for path in named if path) or "a compose file"
+                self.job.see(f"starts the containers of {files}, for which toolkit has no target")
+            return
         for path in named:
             if path is not None:
-                self._read_compose_file(path, options.plain[0] == "push", options.plain[1:])
+                self._read_compose_file(path, does == "push", options.plain[1:])
 
     def _read_compose_file(self, path: str, pushes: bool, chosen: Sequence[str]) -> None:
         try:

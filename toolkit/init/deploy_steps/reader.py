@@ -16,7 +16,7 @@ from toolkit.init.deploy_steps.tools import ToolSteps
 from toolkit.init.evidence import UNKNOWN, Evidence
 from toolkit.init.shell import Shell, ShellCommand
 from toolkit.init.steps import Job, Step
-from toolkit.init.tools import ACTIONS_SEEN, DEPLOY_WORD, SEEN
+from toolkit.init.tools import ACTIONS_SEEN, DEPLOY_WORD, DEPLOYS, SEEN
 from toolkit.init.tree import TrackedFiles
 
 _AWS_FLAGS = (
@@ -62,6 +62,9 @@ _BUILDS = {
     "pip": ("install",),
     "pip3": ("install",),
 }
+_NO_DEPLOYERS = {"bash", "cat", "cd", "chmod", "cp", "echo", "find", "git", "grep", "ls", "mkdir"}
+_NO_DEPLOYERS |= {"make", "mv", "printf", "rm", "sed", "sh", "tar", "touch", "zip"}
+"""Programs for which `deploy` is a file or a text, or that start what is read elsewhere."""
 _NO_BUILD = {"install", "ci", "test", "lint", "i", "add", "audit", "typecheck", "format"}
 
 
@@ -137,8 +140,11 @@ class _JobReader:
             name in _BUILDS or name.startswith("gradlew") or _builds(command.words)
         ):
             self._read_build(command, program)
+        if not handlers and "deploy" in words[:2] and name not in _NO_DEPLOYERS:
+            known = " ".join((name, *words[: words.index("deploy")]))
+            context.see(f"deploys with {known}, which toolkit does not know")
         for start, where in SEEN.items():
-            if (name, *words[: len(start) - 1]) == start:
+            if basename(command.words[0]) == start[0] and _follows(command.words, start[1:]):
                 context.see(f"deploys to {where}, for which toolkit has no target")
 
     def _start_folder(self, folder: str | None, program: Program) -> str | None:
@@ -188,6 +194,8 @@ class _JobReader:
             context.see(f"deploys to {ACTIONS_SEEN[name]}, for which toolkit has no target")
         elif "cdk" in name:
             self._cdk.read_action(step)
+        elif not handlers and DEPLOYS.search(name):
+            context.see(f"deploys with {name}, which toolkit does not know")
 
 
 def _is_service(words: Sequence[str], at: int) -> bool:
@@ -196,6 +204,12 @@ def _is_service(words: Sequence[str], at: int) -> bool:
         return False
     before = words[at - 1] if at else ""
     return not before.startswith("--") or before in ("--no-cli-pager", "--debug", "--no-paginate")
+
+
+def _follows(words: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether the words stand there in this order, options and others between them."""
+    rest = iter(words[1:])
+    return all(word in rest for word in wanted)
 
 
 def _builds(words: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ from functools import partial
 from toolkit.init.deploy_steps.context import JobContext, StepReader
 from toolkit.init.evidence import CommandDeploy
 from toolkit.init.steps import Step
-from toolkit.init.tools import TOOLS, tool_deploy
+from toolkit.init.tools import IS_SECRET, TOOLS, tool_deploy
 
 
 class ToolSteps(StepReader):
@@ -19,6 +19,12 @@ class ToolSteps(StepReader):
     def _read_tool(self, name: str, words: tuple[str, ...]) -> None:
         deploy = tool_deploy(name, words)
         if deploy is None:
+            return
+        if IS_SECRET.search(" ".join(deploy.words)):
+            self.job.see(
+                f"deploys with {deploy.label}, and takes secrets as words, which no rules.toml may"
+                " hold: a script of yours can start it"
+            )
             return
         folder = self.job.folder
         if deploy.folder and folder is not None:
