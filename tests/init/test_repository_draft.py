@@ -202,8 +202,6 @@ def test_a_line_that_deploys_a_whole_app_is_a_target_of_all_its_stacks(
         ("cdk deploy --all -a 'node x.js'", {}, []),
         ("cdk deploy --all --parameters Api:Size=3", {}, ["--parameters", "Api:Size=3"]),
         ("cdk deploy --all -r arn:aws:iam::1:role/x", {}, ["-r", "arn:aws:iam::1:role/x"]),
-        ("cdk deploy Net Api", {}, []),
-        ("cdk deploy 'Prod/*'", {}, []),
         ("cdk deploy --all -c a=1; cdk deploy --all -c a=2", {}, []),
         ("cdk deploy --all", {"cdk/lib/a.ts": "ContainerImage.fromAsset('../api')"}, []),
         ("cdk deploy --all", {"cdk/a.py": "image=ecs.ContainerImage.from_asset('../api')"}, []),
@@ -218,6 +216,38 @@ def test_what_the_kind_cannot_say_or_refuses_is_deployed_by_the_cdk(
     assert drafted.targets == {"cdk": "command"}
     words = ["cdk", "deploy", "--all", "--require-approval", "never"]
     assert drafted.setting("cdk", "deploy") == [*words, *more]
+
+
+@pytest.mark.parametrize(
+    ("lines", "stacks"),
+    [
+        ("cdk deploy Net Api", ["Net", "Api"]),
+        ("cdk deploy 'Prod/*'", ["Prod/*"]),
+        ("cdk deploy Net --exclusively; cdk deploy Api Net", ["Net", "Api"]),
+    ],
+)
+def test_lines_that_name_stacks_deploy_those_and_no_others(lines: str, stacks: list[str]) -> None:
+    tree = {"cdk/cdk.json": "{}", "deploy.sh": f"cd cdk; {lines}"}
+    drafted = DraftedRepository(tree)
+    assert drafted.targets == {"cdk": "stack"}
+    assert drafted.setting("cdk", "stacks") == stacks
+    with_images = DraftedRepository({**tree, "cdk/a.ts": "ContainerImage.fromAsset('../api')"})
+    words = ["cdk", "deploy", *stacks, "--require-approval", "never"]
+    assert with_images.setting("cdk", "deploy") == words
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('cdk deploy "${STACKS[@]}" --exclusively', "…"),
+        ("cdk deploy $(cat stacks.txt)", "…"),
+        ("cdk deploy Net Api-$(git rev-parse HEAD)", "Net Api-…"),
+    ],
+)
+def test_which_stacks_is_asked_where_only_a_run_would_tell(line: str, shown: str) -> None:
+    drafted = DraftedRepository({"cdk/cdk.json": "{}", "deploy.sh": f"cd cdk; {line}"})
+    question = f"targets.cdk.deploy: which stacks is `{shown}` there? `--all` is every one"
+    assert question in drafted.questions
 
 
 def test_a_whole_app_whose_source_cannot_be_read_is_deployed_by_the_cdk() -> None:

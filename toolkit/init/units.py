@@ -585,8 +585,9 @@ class _Joiner:
 
 def _cdk_unit(tree: TrackedFiles, folder: str, entries: Sequence[CdkDeploy]) -> Unit:
     """The target that stands for a CDK app. Which stacks it has only a synthesis tells, so it is
-    deployed whole, unless every line that deploys it names the same stack. The kind `stack` does it
-    where it deploys what the lines do, else the CDK itself.
+    deployed whole, unless every line that deploys it names stacks: then those, and a question
+    where only a run would tell their names. The kind `stack` does it where it deploys what the
+    lines do, else the CDK itself.
 
     This is the only place that decides how a whole app is drafted.
     """
@@ -604,24 +605,33 @@ def _cdk_unit(tree: TrackedFiles, folder: str, entries: Sequence[CdkDeploy]) -> 
     settings = dict(unit.settings)
     if context:
         settings["context"] = context
-    stacks = {entry.stacks for entry in said}
-    named = stacks.pop() if len(stacks) == 1 else ("", "")
+    named = _named_stacks(said)
+    is_open = any(UNKNOWN in name for name in named)
     plain = not any(entry.app or entry.more or entry.context != context for entry in said)
     if plain and len(named) == 1 and _is_literal(named[0]) and not set(named[0]) & set("*?"):
         return replace(unit, settings={"stack": named[0].rpartition("/")[2], **settings})
     comment = "The whole app: which stacks it has, only a synthesis tells."
     unit = replace(unit, comment=(comment,), takes_images=True)
     has_settings = f"{folder}/cdk.json".lstrip("/") in tree
-    if plain and not named and has_settings and not _makes_images(tree, folder):
+    if plain and said and has_settings and not is_open and not _makes_images(tree, folder):
         regions = "It is deployed in the `regions` of its environment, and says what it leaves out."
-        return replace(unit, settings={"stacks": "*", **settings}, comment=(comment, regions))
-    words = [*_cdk_program(tree, folder), "deploy", "--all", "--require-approval", "never"]
+        stacks: object = "*"
+        if named:
+            stacks, comment = list(named), "The stacks that those lines name."
+        return replace(unit, settings={"stacks": stacks, **settings}, comment=(comment, regions))
+    chosen = named if named and not is_open else ("--all",)
+    words = [*_cdk_program(tree, folder), "deploy", *chosen, "--require-approval", "never"]
     apps = {entry.app for entry in said if entry.app and UNKNOWN not in entry.app}
     if apps and not has_settings:
         words += ["-a", sorted(apps)[0]]
     for key, value in sorted(context.items()):
         words += ["-c", f"{key}={value}"]
     questions = []
+    if is_open:
+        shown = " ".join(map(_shown, named))
+        questions.append(
+            f"targets.{unit.name}.deploy: which stacks is `{shown}` there? `--all` is every one"
+        )
     for option, value in dict.fromkeys(pair for entry in said for pair in entry.more):
         if UNKNOWN in value or not all((option, value) in entry.more for entry in said):
             questions.append(
@@ -635,6 +645,13 @@ def _cdk_unit(tree: TrackedFiles, folder: str, entries: Sequence[CdkDeploy]) -> 
         settings={"deploy": words, "folder": folder or "."},
         questions=tuple(questions),
     )
+
+
+def _named_stacks(said: Sequence[CdkDeploy]) -> tuple[str, ...]:
+    """The stacks that lines name, each once; empty if one of them deploys all."""
+    if not all(entry.stacks for entry in said):
+        return ()
+    return tuple(dict.fromkeys(name for entry in said for name in entry.stacks))
 
 
 def _cdk_program(tree: TrackedFiles, folder: str) -> list[str]:
