@@ -185,7 +185,7 @@ def _seen_files(
     spoken = " ".join(sighting.what for sighting in sightings)
     patterns = {pattern for unit in units for pattern in unit.patterns}
     has_app = any(isinstance(entry, CdkDeploy) for entry in evidence)
-    applied = {unit.settings.get("folder") for unit in units if unit.kind == "command"}
+    applied = {unit.settings.get("folder") for unit in units}
     used_files = {place.file for unit in units for place in unit.places}
     looks_like = frozenset(templates.paths)
     count = 0
