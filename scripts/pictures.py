@@ -124,8 +124,9 @@ def masked(row: Row) -> Row:
 
 
 def svg(rows: Sequence[Row], title: str) -> str:
-    """A picture of a screen. Each run of characters of one look has its place and its width, so
-    that columns stay columns in any font.
+    """A picture of a screen. Each run of characters of one look, up to where several spaces
+    follow, has its place and its width, so that columns stay columns in any font: browsers draw
+    several spaces as one.
     """
     width = round(COLUMNS * CELL + 2 * MARGIN)
     height = len(rows) * LINE + 2 * MARGIN
@@ -134,7 +135,7 @@ def svg(rows: Sequence[Row], title: str) -> str:
         f'viewBox="0 0 {width} {height}" role="img">',
         f"<title>{escape(title)}</title>",
         f'<rect width="{width}" height="{height}" rx="6" fill="{BACKGROUND}"/>',
-        f'<g font-family="{FONTS}" font-size="14" fill="{FOREGROUND}" xml:space="preserve">',
+        f'<g font-family="{FONTS}" font-size="14" fill="{FOREGROUND}">',
     ]
     for number, row in enumerate(rows):
         lines += _texts(row, MARGIN + number * LINE + 14)
@@ -146,15 +147,14 @@ def _texts(row: Row, y: int) -> Iterator[str]:
     for (colour, is_bold), group in groupby(row, lambda cell: (cell.colour, cell.is_bold)):
         cells = list(group)
         text = plain(tuple(cells))
-        start = len(text) - len(text.lstrip())
         look = ""
         if colour != FOREGROUND:
             look += f' fill="{colour}"'
         if is_bold:
             look += ' font-weight="bold"'
-        if text:
-            x, width = MARGIN + (column + start) * CELL, (len(text) - start) * CELL
-            shown = escape(text.lstrip())
+        for piece in re.finditer(r"\S+(?: \S+)*", text):
+            x, width = MARGIN + (column + piece.start()) * CELL, len(piece[0]) * CELL
+            shown = escape(piece[0])
             yield f'<text x="{x:.1f}" y="{y}" textLength="{width:.1f}"{look}>{shown}</text>'
         column += len(cells)
 
