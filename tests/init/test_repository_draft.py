@@ -2,6 +2,8 @@
 of strangers' repositories among them.
 """
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,8 @@ from toolkit.init.draft import draft_to_toml
 from toolkit.init.repository_draft import draft_repository
 from toolkit.init.tree import MOST_READ
 
+STAGED = {"stage": "{stage}"}
+NEVER_ASK = ("--require-approval", "never")
 DEPLOY = """
 on:
   push: {branches: [main]}
@@ -248,6 +252,127 @@ def test_which_stacks_is_asked_where_only_a_run_would_tell(line: str, shown: str
     drafted = DraftedRepository({"cdk/cdk.json": "{}", "deploy.sh": f"cd cdk; {line}"})
     question = f"targets.cdk.deploy: which stacks is `{shown}` there? `--all` is every one"
     assert question in drafted.questions
+
+
+def in_jobs(lines: Mapping[str, str]) -> DraftedRepository:
+    """The draft of an app that a job of each environment deploys with its line."""
+    jobs = "".join(
+        f"  {name}:\n    environment: {name}\n    steps: [{{run: 'cd cdk; {line}'}}]\n"
+        for name, line in lines.items()
+    )
+    workflow = f"on: push\njobs:\n{jobs}"
+    return DraftedRepository({"cdk/cdk.json": "{}", ".github/workflows/d.yml": workflow})
+
+
+@pytest.mark.parametrize(
+    ("dev", "prod", "settings"),
+    [
+        ("App-dev", "App-prod", {"stack": "App-{stage}"}),
+        ("Net-dev App-dev", "Net-prod App-prod", {"stacks": ["Net-{stage}", "App-{stage}"]}),
+        ("dev/*", "prod/*", {"stacks": ["{stage}/*"]}),
+        ("App -c stage=dev", "App -c stage=prod", {"stack": "App", "context": STAGED}),
+        ("--all -c stage=dev", "--all -c stage=prod", {"stacks": "*", "context": STAGED}),
+    ],
+)
+def test_no_environment_deploys_the_stacks_of_another(
+    dev: str, prod: str, settings: dict[str, object]
+) -> None:
+    drafted = in_jobs({"dev": f"cdk deploy {dev}", "prod": f"cdk deploy {prod}"})
+    (target,) = drafted.survey.draft.targets
+    assert (target.kind, target.settings) == ("stack", {"cdk": "cdk", **settings})
+    environments = drafted.rules.environments
+    assert {name: environment.vars["stage"] for name, environment in environments.items()} == {
+        "dev": "dev",
+        "prod": "prod",
+    }
+
+
+@pytest.mark.parametrize(
+    ("dev", "prod", "stacks"),
+    [
+        ("AppDev", "AppProd", ["{cdk_stacks}"]),
+        ("Net AppDev", "Net AppProd", ["Net", "{cdk_stacks}"]),
+        ("Net", "Net Api", ["Net", "{cdk_stacks}"]),
+    ],
+)
+def test_stacks_of_one_environment_alone_are_asked_for(
+    dev: str, prod: str, stacks: list[str]
+) -> None:
+    drafted = in_jobs({"dev": f"cdk deploy {dev}", "prod": f"cdk deploy {prod}"})
+    assert drafted.setting("cdk", "stacks") == stacks
+    assert "environments.dev.vars.cdk_stacks: what targets.cdk.stacks is" in drafted.questions
+
+
+@pytest.mark.parametrize(
+    ("dev", "prod"), [("-c a=1", "-c a=2"), ("-c a=1", ""), ("-c a=dev", "-c a=prod-2")]
+)
+def test_context_that_lines_give_otherwise_is_asked_for(dev: str, prod: str) -> None:
+    drafted = in_jobs({"dev": f"cdk deploy --all {dev}", "prod": f"cdk deploy --all {prod}"})
+    assert drafted.targets == {"cdk": "command"}
+    assert "targets.cdk.deploy: what is `-c a=…` there?" in drafted.questions
+
+
+def test_context_of_other_environments_than_the_stacks_is_asked_for() -> None:
+    dev, prod = "cdk deploy App-dev -c a=test", "cdk deploy App-prod -c a=live"
+    drafted = in_jobs({"dev": dev, "prod": prod})
+    assert drafted.setting("cdk", "deploy")[2] == "App-{stage}"
+    assert set(drafted.rules.environments) == {"dev", "prod"}
+    assert "targets.cdk.deploy: what is `-c a=…` there?" in drafted.questions
+
+
+def test_a_line_that_names_the_stacks_of_two_environments_deploys_both() -> None:
+    drafted = in_jobs({"all": "cdk deploy App-dev App-prod"})
+    assert drafted.setting("cdk", "stacks") == ["App-dev", "App-prod"]
+
+
+def test_a_stack_by_its_path_in_the_app_keeps_its_path() -> None:
+    drafted = in_jobs({"prod": "cdk deploy Pipeline/Prod/App"})
+    assert drafted.setting("cdk", "stacks") == ["Pipeline/Prod/App"]
+
+
+def test_one_stack_with_images_is_deployed_by_the_cdk() -> None:
+    tree = {"cdk/cdk.json": "{}", "cdk/a.ts": "ContainerImage.fromAsset('../api')"}
+    drafted = DraftedRepository({**tree, "deploy.sh": "cd cdk; cdk deploy App"})
+    assert drafted.setting("cdk", "deploy") == ["cdk", "deploy", "App", *NEVER_ASK]
+    assert "those lines name" in drafted.comment("cdk")
+
+
+@pytest.mark.parametrize("name", ["[a", "b{", "!a", "a/../b"])
+def test_names_that_cannot_be_patterns_of_stacks_are_asked_for(name: str) -> None:
+    drafted = DraftedRepository(
+        {"cdk/cdk.json": "{}", "deploy.sh": f"cd cdk; cdk deploy '{name}' c"}
+    )
+    assert drafted.targets == {"cdk": "command"}
+    assert f"which stacks is `{name} c` there?" in drafted.questions
+
+
+@pytest.mark.parametrize("words", ["''", "--all -t ''"])
+def test_empty_words_of_a_line_say_nothing(words: str) -> None:
+    drafted = DraftedRepository({"cdk/cdk.json": "{}", "deploy.sh": f"cd cdk; cdk deploy {words}"})
+    assert drafted.setting("cdk", "stacks") == "*"
+
+
+@pytest.mark.parametrize(
+    ("lines", "stacks"),
+    [
+        (("--all", "--all"), {"a": "*", "b": "*"}),
+        (("Net Api", "Net Web"), {"a": ["{a_stacks}", "Api"], "b": ["{b_stacks}", "Web"]}),
+        (("X/Net Api", "X-Net Web"), {"a": ["{a_stacks}", "Api"], "b": ["{b_stacks}", "Web"]}),
+        (("'N*'", "'N*'"), {"a": ["N*"], "b": ["N*"]}),
+    ],
+)
+def test_two_apps_have_their_own_stacks(lines: tuple[str, str], stacks: dict[str, object]) -> None:
+    script = f"cd a; cdk deploy {lines[0]}; cd ../b; cdk deploy {lines[1]}"
+    drafted = DraftedRepository({"a/cdk.json": "{}", "b/cdk.json": "{}", "deploy.sh": script})
+    assert {name: drafted.setting(name, "stacks") for name in ("a", "b")} == stacks
+
+
+def test_two_targets_for_a_stack_of_an_app_and_of_a_template_are_asked_for() -> None:
+    script = "aws cloudformation deploy --stack-name Net --template-file t.yaml; cd a"
+    tree = {"a/cdk.json": "{}", "t.yaml": "Resources: {A: {Type: AWS::SQS::Queue}}\n"}
+    drafted = DraftedRepository({**tree, "deploy.sh": f"{script}; cdk deploy Net Api"})
+    assert drafted.setting("net", "stack") == "{net_stack}"
+    assert drafted.setting("a", "stacks") == ["{a_stacks}", "Api"]
 
 
 def test_a_whole_app_whose_source_cannot_be_read_is_deployed_by_the_cdk() -> None:
@@ -614,6 +739,16 @@ def test_no_more_than_a_cap_is_read_and_what_is_beyond_widens() -> None:
     drafted = DraftedRepository(tree)
     assert f"{MOST_READ:,} files" in drafted.seen
     assert drafted.due("anything/else") == ["api", "web"]
+
+
+@pytest.mark.parametrize("name", ["a b", 'a"b', "a:b/*", "a{b"])
+def test_a_name_that_no_function_can_have_is_asked_for(name: str) -> None:
+    update = f"aws lambda update-function-code --function-name '{name}' --zip-file fileb://x.zip"
+    drafted = DraftedRepository({"deploy.sh": update})
+    (target,) = drafted.targets
+    variable = f"{target.replace('-', '_')}_function"
+    assert drafted.setting(target, "function") == f"{{{variable}}}"
+    assert f"vars.{variable}: what targets.{target}.function is there" in drafted.questions
 
 
 def test_names_from_outside_stand_on_one_line() -> None:

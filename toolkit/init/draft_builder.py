@@ -3,6 +3,7 @@ with the variables that names need.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from posixpath import basename
 
@@ -221,15 +222,18 @@ def _with_own_variables(units: Sequence[Unit]) -> list[Unit]:
     """Two units whose names come from the same variables are two things: each has variables of its
     own.
     """
-    holders: dict[tuple[object, ...], int] = {}
-    for unit in units:
-        holders[_identity(unit)] = holders.get(_identity(unit), 0) + 1
+    holders = Counter(identity for unit in units for identity in _identities(unit))
     own = []
     for unit in units:
-        identity = _identity(unit)
-        key = _NAMED_BY.get(unit.kind)
-        if key is not None and holders[identity] > 1:
+        shared = [identity for identity in _identities(unit) if holders[identity] > 1]
+        key = _NAMED_BY.get(unit.kind, "")
+        if shared and key in unit.settings:
             unit = _with_own(unit, key)
+        elif shared and isinstance(listed := unit.settings.get("stacks"), list):
+            variable = f"{{{unit.name.replace('-', '_')}_stacks}}"
+            names = [variable if _stack_identity(name) in shared else name for name in listed]
+            settings = {**unit.settings, "stacks": list(dict.fromkeys(names))}
+            unit = replace(unit, settings=settings)
         own.append(unit)
     return own
 
@@ -251,8 +255,20 @@ def _with_own(unit: Unit, key: str) -> Unit:
     return replace(unit, settings={**settings, key: new})
 
 
-def _identity(unit: Unit) -> tuple[object, ...]:
-    return (unit.kind, *(repr(unit.settings.get(key)) for key in _IDENTITY[unit.kind]))
+def _identities(unit: Unit) -> list[tuple[str, ...]]:
+    """What a unit deploys: one thing, or the stacks that it lists. The same pattern may stand for
+    stacks of two apps.
+    """
+    if "stacks" in unit.settings:
+        listed = unit.settings["stacks"]
+        names = listed if isinstance(listed, list) else []
+        return [_stack_identity(name) for name in names if not set(name) & set("*?[")]
+    return [(unit.kind, *(repr(unit.settings.get(key)) for key in _IDENTITY[unit.kind]))]
+
+
+def _stack_identity(name: str) -> tuple[str, ...]:
+    """A stack by its name, or by its path in an app, which CloudFormation gets with dashes."""
+    return ("stack", repr(name.replace("/", "-")))
 
 
 def _ignored(tree: TrackedFiles, rules: Sequence[DraftRule]) -> tuple[str, ...]:

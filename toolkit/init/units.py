@@ -10,7 +10,8 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.formats.patterns import everything_in, literal, simplify
+from toolkit.formats.patterns import everything_in, is_valid_pattern, literal, simplify
+from toolkit.formats.variables import fill, names
 from toolkit.init.evidence import (
     UNKNOWN,
     AssemblyStack,
@@ -53,6 +54,7 @@ _SOURCES = (
     ".fs",
 )
 _MOST_SOURCES = 5000
+_FUNCTION = re.compile(r"(?:[A-Za-z0-9_-]|\{\w+\})+")
 _IMAGE_ASSET = re.compile(
     r"image\w{0,20}[._]from_?(?:image_?)?asset|docker_?image_?(?:asset|function|code)"
     r"|asset_?image|image_?asset|tarball",
@@ -293,9 +295,9 @@ class _Joiner:
             entries = [entry for entry in group.entries if isinstance(entry, FunctionDeploy)]
             best = max(entries, key=lambda entry: (bool(entry.source), bool(entry.build)))
             name = _target_name(group.names[0], basename(best.source or best.folder), "function")
-            settings: dict[str, object] = {
-                "function": _or_variable(group.names[0], name, "function")
-            }
+            named = group.names[0]
+            known = named if _FUNCTION.fullmatch(named) else ""
+            settings: dict[str, object] = {"function": _or_variable(known, name, "function")}
             questions: list[str] = []
             if len(best.aliases) == 1:
                 settings["alias"] = best.aliases[0]
@@ -601,24 +603,28 @@ def _cdk_unit(tree: TrackedFiles, folder: str, entries: Sequence[CdkDeploy]) -> 
         (folder,) if folder else (),
         composes=True,
     )
-    context = _same_context(said)
+    named, stages = _named_stacks(said, _or_variable("", unit.name, "stacks"))
+    context, stages, differing = _staged_context(said, stages)
+    unit = replace(unit, stages=stages)
     settings = dict(unit.settings)
     if context:
         settings["context"] = context
-    named = _named_stacks(said)
-    is_open = any(UNKNOWN in name for name in named)
-    plain = not any(entry.app or entry.more or entry.context != context for entry in said)
-    if plain and len(named) == 1 and _is_literal(named[0]) and not set(named[0]) & set("*?"):
-        return replace(unit, settings={"stack": named[0].rpartition("/")[2], **settings})
-    comment = "The whole app: which stacks it has, only a synthesis tells."
-    unit = replace(unit, comment=(comment,), takes_images=True)
+    is_open = not all(map(_may_name_stacks, named))
     has_settings = f"{folder}/cdk.json".lstrip("/") in tree
-    if plain and said and has_settings and not is_open and not _makes_images(tree, folder):
-        regions = "It is deployed in the `regions` of its environment, and says what it leaves out."
-        stacks: object = "*"
-        if named:
-            stacks, comment = list(named), "The stacks that those lines name."
-        return replace(unit, settings={"stacks": stacks, **settings}, comment=(comment, regions))
+    plain = not (is_open or differing or any(entry.app or entry.more for entry in said))
+    by_kind = bool(said) and plain and has_settings and not _makes_images(tree, folder)
+    # A path is no name: only patterns are compared with paths.
+    if by_kind and len(named) == 1 and _is_literal(named[0]) and not set(named[0]) & set("*?/"):
+        return replace(unit, settings={"stack": named[0], **settings})
+    comment = ("The whole app: which stacks it has, only a synthesis tells.",)
+    regions = "It is deployed in the `regions` of its environment, and says what it leaves out."
+    if named and not is_open:
+        comment = ("The stacks that those lines name.",)
+        regions = "They are deployed in the `regions` of the environment."
+    unit = replace(unit, comment=comment, takes_images=True)
+    if by_kind:
+        settings["stacks"] = list(named) or "*"
+        return replace(unit, settings=settings, comment=(*comment, regions))
     chosen = named if named and not is_open else ("--all",)
     words = [*_cdk_program(tree, folder), "deploy", *chosen, "--require-approval", "never"]
     apps = {entry.app for entry in said if entry.app and UNKNOWN not in entry.app}
@@ -632,6 +638,7 @@ def _cdk_unit(tree: TrackedFiles, folder: str, entries: Sequence[CdkDeploy]) -> 
         questions.append(
             f"targets.{unit.name}.deploy: which stacks is `{shown}` there? `--all` is every one"
         )
+    questions += [f"targets.{unit.name}.deploy: what is `-c {key}=…` there?" for key in differing]
     for option, value in dict.fromkeys(pair for entry in said for pair in entry.more):
         if UNKNOWN in value or not all((option, value) in entry.more for entry in said):
             questions.append(
@@ -647,11 +654,31 @@ def _cdk_unit(tree: TrackedFiles, folder: str, entries: Sequence[CdkDeploy]) -> 
     )
 
 
-def _named_stacks(said: Sequence[CdkDeploy]) -> tuple[str, ...]:
-    """The stacks that lines name, each once; empty if one of them deploys all."""
+def _named_stacks(
+    said: Sequence[CdkDeploy], variable: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The stacks that lines name, each once, and the environments that these differ by; no stacks
+    if a line deploys all. What jobs of some environments alone deploy is the variable: with their
+    names, another environment would deploy it, too.
+    """
     if not all(entry.stacks for entry in said):
-        return ()
-    return tuple(dict.fromkeys(name for entry in said for name in entry.stacks))
+        return (), ()
+    environments = {entry.place.environment for entry in said} - {""}
+    stages: dict[str, None] = {}
+    users: dict[str, set[str]] = {}
+    for group in _grouped(said, lambda entry: entry.stacks, lambda entry: ""):
+        stages |= dict.fromkeys(group.stages)
+        own = {""} if group.stages else {entry.place.environment for entry in group.entries}
+        for name in group.names:
+            users.setdefault(name, set()).update(own)
+    named = (name if "" in own or own >= environments else variable for name, own in users.items())
+    return tuple(dict.fromkeys(named)), tuple(stages)
+
+
+def _may_name_stacks(text: str) -> bool:
+    """Whether the kind `stack` takes a name or a pattern of a line as it is."""
+    plain = fill(text, dict.fromkeys(names(text), "x"))
+    return UNKNOWN not in text and not text.startswith("!") and is_valid_pattern(plain)
 
 
 def _cdk_program(tree: TrackedFiles, folder: str) -> list[str]:
@@ -682,7 +709,7 @@ def _assembly_units(
     only one of them uses, a source does not say.
     """
     said = [entry for entry in entries if entry.place.words]
-    context = _same_context(said)
+    context, stages, differing = _staged_context(said)
     by_name: dict[str, list[Place]] = {}
     for stack in stacks:
         by_name.setdefault(stack.stack, []).append(stack.place)
@@ -697,19 +724,41 @@ def _assembly_units(
             (*places, *sorted({entry.place for entry in said}, key=_trust)),
             (everything_in(folder),) if folder else ("**",),
             (folder,) if folder else (),
+            questions=tuple(
+                f"targets.{slug(name) or 'stack'}.context: what is `{key}` there?"
+                for key in differing
+            ),
             composes=True,
+            stages=stages,
             takes_images=True,
         )
 
 
-def _same_context(entries: Sequence[CdkDeploy]) -> dict[str, str]:
-    """The context values that all lines give alike."""
-    if not entries:
-        return {}
-    same = dict(entries[0].context)
-    for entry in entries[1:]:
-        same = {key: value for key, value in same.items() if entry.context.get(key) == value}
-    return same
+def _staged_context(
+    entries: Sequence[CdkDeploy], stages: tuple[str, ...] = ()
+) -> tuple[dict[str, str], tuple[str, ...], list[str]]:
+    """The context values that all lines give, with `{stage}` where they differ by the environment
+    alone, and those environments (`stages`, if there are some); then what has other values in
+    other lines.
+    """
+    same: dict[str, str] = {}
+    differing = []
+    for key in dict.fromkeys(key for entry in entries for key in entry.context):
+        values = {entry.context.get(key) for entry in entries}
+        staged = [without_stage(value) for value in values if value is not None]
+        own = {stage for _, stage in staged} - {""}
+        if len(values) == 1:
+            same[key] = entries[0].context[key]
+        elif (
+            None in values
+            or len({text for text, _ in staged}) > 1
+            or (stages and not own <= set(stages))
+        ):
+            differing.append(key)
+        else:
+            same[key] = staged[0][0]
+            stages = stages or tuple(sorted(own))
+    return same, stages, differing
 
 
 def _distinct_images(images: Sequence[ImagePush]) -> list[ImagePush]:

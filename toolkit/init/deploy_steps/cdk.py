@@ -70,14 +70,19 @@ class CdkSteps(StepReader):
             self.job.see("deploys a CDK app; which folder it is in only a run would tell")
             return
         context: dict[str, str] = {}
-        more = [(name, value) for name in _CHANGES_MORE for value in options.values.get(name, ())]
+        more = [
+            (name, value)
+            for name in _CHANGES_MORE
+            for value in options.values.get(name, ())
+            if value
+        ]
         for value in (*options.values.get("-c", ()), *options.values.get("--context", ())):
             name, equals, text = value.partition("=")
             if UNKNOWN in value:
                 more.append(("-c", value))
             elif equals:
                 context[name] = text
-        stacks = tuple(options.plain[1:])
+        stacks = tuple(filter(None, options.plain[1:]))
         if options.has("--all") or {"*", "**"} & set(stacks):
             stacks = ()
         self.job.add(CdkDeploy(self.job.place(), folder, stacks, context, app, tuple(more)))
