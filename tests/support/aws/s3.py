@@ -76,6 +76,17 @@ class S3:
         self.bucket(params["Bucket"])
         return {"Location": "/" + params["Bucket"]}
 
+    def list_buckets(self, params: dict[str, Any]) -> dict[str, Any]:
+        """ListBuckets with BucketRegion. It says regions only where something is asked for."""
+        region = params.get("BucketRegion")
+        return {
+            "Buckets": [
+                {"Name": bucket.name, **({"BucketRegion": bucket.region} if params else {})}
+                for bucket in self.buckets.values()
+                if bucket.owner == self._endpoint.account and region in (None, bucket.region)
+            ]
+        }
+
     def head_bucket(self, params: dict[str, Any]) -> dict[str, Any]:
         """HeadBucket."""
         return {"BucketRegion": self._bucket(params).region}

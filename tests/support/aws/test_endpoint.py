@@ -157,6 +157,7 @@ def prepared(endpoint: Endpoint) -> dict[str, Any]:
                 "Bucket": "new",
                 "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"},
             },
+            "list_buckets": {},
             "head_bucket": bucket,
             "get_bucket_location": bucket,
             "put_object": {**item, "Body": b"new"},

@@ -45,8 +45,8 @@ def service_images(aws: Aws, cluster: str, name: str) -> Mapping[str, str]:
 
 
 def stack_names(aws: Aws) -> Iterator[str]:
-    """The stacks that stand for themselves: those inside of others, and sets of stacks, are left
-    out. Raises CloudError.
+    """The stacks that stand for themselves: those inside of others, and those that were never made
+    or are deleted, are left out. Raises CloudError.
     """
     for stack in aws.pages("cloudformation", "describe_stacks", "Stacks"):
         status = str(stack.get("StackStatus", ""))
@@ -94,10 +94,10 @@ def object_size(aws: Aws, bucket: str, key: str) -> int | None:
 
 
 def buckets(aws: Aws) -> Iterator[str]:
-    """The buckets of the account in this region, as far as S3 says where they are. Raises
-    CloudError.
-    """
-    for bucket in aws.read("s3", "list_buckets").get("Buckets") or ():
+    """The buckets of the account in this region. Raises CloudError."""
+    # S3 says where a bucket is only to those who ask for something.
+    answer = aws.read("s3", "list_buckets", BucketRegion=aws.region_name)
+    for bucket in answer.get("Buckets") or ():
         if bucket.get("BucketRegion") in (None, aws.region_name):
             yield str(bucket["Name"])
 
