@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
+from toolkit.formats.template_snapshots import MOST_BYTES
 
 RULES = """version = 1
 project = "shop"
@@ -112,3 +113,35 @@ def test_templates_and_snapshots_are_two_questions(repo: Repo, toolkit: Toolkit)
     result = toolkit(repo.path, "rules", "replay", "--snapshots", "--templates")
     assert result.code == 2
     assert "use one of them" in result.err
+
+
+def test_a_partial_clone_without_the_snapshots_is_told_how_to_get_them(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path
+) -> None:
+    commit(repo, util="2", snapshot=jest(network=2, web=1, both=1))
+    repo.git("config", "uploadpack.allowFilter", "true")
+    clone = repo.clone(tmp_path / "clone", "--filter=blob:none")
+    result = toolkit(clone.path, "rules", "replay", "--snapshots")
+    assert result.code == 2
+    assert "git fetch --refetch" in result.err
+
+
+def test_a_snapshot_that_leads_nowhere_leaves_its_targets_unknown(
+    repo: Repo, toolkit: Toolkit
+) -> None:
+    for place in ("before", "after"):
+        (repo.path / SNAPSHOT).unlink()
+        (repo.path / SNAPSHOT).symlink_to(place)
+        commit(repo, util=place)
+    result = toolkit(repo.path, "rules", "replay", "--snapshots", "-n", "1", "--json")
+    why = f"{SNAPSHOT} changed, and cannot be read"
+    assert set(result.json["unknown"]) == {"network", "web"}
+    assert result.json["unknown"]["web"].startswith(why)
+
+
+def test_a_snapshot_that_is_too_large_leaves_its_targets_unknown(
+    repo: Repo, toolkit: Toolkit
+) -> None:
+    commit(repo, util="2", snapshot=jest(network=2) + " " * MOST_BYTES)
+    result = toolkit(repo.path, "rules", "replay", "--snapshots", "--json")
+    assert result.json["unknown"]["web"].endswith("or it has over 16 MB")

@@ -44,6 +44,13 @@ class TodaysRules:
             targets.update(self._users.by(path))
         return PathCall(frozenset(targets), frozenset(called.run), bool(called.unmatched))
 
+    def called_by_path(self, changes: Iterable[TreeChange]) -> dict[str, set[str]]:
+        """Changed path -> the targets that it calls for, groups as their members."""
+        return {
+            change.path: set[str]().union(*map(self.graph.leaves, self.call(change).targets))
+            for change in changes
+        }
+
 
 def replay(
     git: Git, rules: Rules, revisions: Sequence[str], limit: int | None

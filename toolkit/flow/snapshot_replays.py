@@ -7,15 +7,16 @@ from collections.abc import Iterator, Sequence
 
 from toolkit.flow.replays import TodaysRules
 from toolkit.flow.syntheses import synthesis_folders
-from toolkit.formats.template_snapshots import ENDINGS, template_snapshots
+from toolkit.formats.template_snapshots import ENDINGS, MOST_BYTES, template_snapshots
 from toolkit.model import Rules
 from toolkit.ports.git import Git, TreeChange
-from toolkit.templates.refinement import ReplayedTemplates
+from toolkit.templates.refinement import ReplayedTemplates, beside_rules
 
 _TEST = re.compile(
     r"(?:.*/)?(?:tests?|__tests__|spec|e2e)/.*|.*\.(?:test|spec)\.[a-z]+|(?:.*/)?test_[^/]*|.*_test\.[a-z]+"
 )
 """What tests are made of, and their snapshots."""
+UNREADABLE = f"cannot be read: this clone has no such file, or it has over {MOST_BYTES >> 20} MB"
 
 
 def replay_snapshots(
@@ -32,11 +33,7 @@ def replay_snapshots(
         entries = _changed_entries(git, commit, changes) if causes else {}
         if not entries:
             continue
-        called = {
-            change.path: set[str]().union(*map(today.graph.leaves, today.call(change).targets))
-            for change in causes
-        }
-        row = _replayed(commit, entries, folders, called)
+        row = _replayed(commit, entries, folders, today.called_by_path(causes))
         if row.changed or row.unknown:
             yield row
 
@@ -47,28 +44,35 @@ def _is_of_tests(path: str) -> bool:
 
 def _changed_entries(
     git: Git, commit: str, changes: Sequence[TreeChange]
-) -> dict[str, dict[str, None]]:
+) -> dict[str, dict[str, None] | None]:
     """Of each snapshot file, the entries whose template a commit has changed: not those that it
-    adds or removes, which is a matter of the tests.
+    adds or removes, which is a matter of the tests. None for a file that cannot be read.
     """
     paths = [
         change.path for change in changes if change.letter == "M" and change.path.endswith(ENDINGS)
     ]
-    changed: dict[str, dict[str, None]] = {}
+    changed: dict[str, dict[str, None] | None] = {}
     if not paths:
         return changed
     contents = git.blobs([(at, path) for path in paths for at in (f"{commit}^", commit)])
     for path, before, after in zip(paths, contents[::2], contents[1::2], strict=True):
-        earlier = template_snapshots(path, before or b"")
-        for name, template in template_snapshots(path, after or b"").items():
-            if earlier.get(name, template) != template:
-                changed.setdefault(path, {})[name] = None
+        if before is None or after is None or max(len(before), len(after)) > MOST_BYTES:
+            changed[path] = None
+            continue
+        earlier = template_snapshots(path, before)
+        names = [
+            name
+            for name, template in template_snapshots(path, after).items()
+            if earlier.get(name, template) != template
+        ]
+        if names:
+            changed[path] = dict.fromkeys(names)
     return changed
 
 
 def _replayed(
     commit: str,
-    entries: dict[str, dict[str, None]],
+    entries: dict[str, dict[str, None] | None],
     folders: dict[str, tuple[str, ...]],
     called: dict[str, set[str]],
 ) -> ReplayedTemplates:
@@ -77,7 +81,9 @@ def _replayed(
     unknown: dict[str, str] = {}
     for path, names in entries.items():
         candidates = _candidates(path, folders)
-        for name in names:
+        if names is None:
+            unknown |= dict.fromkeys(candidates, f"{path} changed, and {UNREADABLE}")
+        for name in names or ():
             meant = _named(name, path, candidates)
             changed.update(meant)
             if not meant:
@@ -86,12 +92,7 @@ def _replayed(
                     why += ", and no rule calls for any that it may be of"
                 unknown |= dict.fromkeys(candidates, why)
     unknown = {name: why for name, why in unknown.items() if name not in changed}
-    planned = every_called & {*changed, *unknown}
-    without_rule = {
-        name: tuple(sorted(path for path, targets in called.items() if name not in targets))
-        for name in sorted(changed - planned)
-    }
-    return ReplayedTemplates(commit, frozenset(planned), frozenset(changed), unknown, without_rule)
+    return beside_rules(commit, called, changed, unknown, {*changed, *unknown})
 
 
 def _candidates(path: str, folders: dict[str, tuple[str, ...]]) -> list[str]:

@@ -16,7 +16,7 @@ from toolkit.ports.program_runs import ProgramLog
 from toolkit.run import jobs as run_jobs
 from toolkit.templates.compare import compare, differs
 from toolkit.templates.model import StackState
-from toolkit.templates.refinement import ReplayedTemplates, Synthesis
+from toolkit.templates.refinement import ReplayedTemplates, Synthesis, beside_rules
 
 NO_PARENT = "there is nothing before the first commit"
 
@@ -99,17 +99,6 @@ def _replayed(
     states: Mapping[str, StackState | Advice],
     today: TodaysRules,
 ) -> ReplayedTemplates:
-    leaves = today.graph.leaves
-    by_path = {
-        change.path: set[str]().union(*map(leaves, today.call(change).targets))
-        for change in changes
-    }
-    planned = set[str]().union(*by_path.values()) & states.keys()
     changed = {name for name, state in states.items() if state is StackState.CHANGED}
     unknown = {name: why for name, why in states.items() if not isinstance(why, StackState)}
-    without_rule = {name: _without_rule(name, by_path) for name in sorted(changed - planned)}
-    return ReplayedTemplates(commit, frozenset(planned), frozenset(changed), unknown, without_rule)
-
-
-def _without_rule(name: str, by_path: Mapping[str, set[str]]) -> tuple[str, ...]:
-    return tuple(sorted(path for path, called in by_path.items() if name not in called))
+    return beside_rules(commit, today.called_by_path(changes), changed, unknown, states.keys())

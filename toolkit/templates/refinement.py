@@ -1,6 +1,6 @@
 """The nouns of an answer that templates have made exact."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
 
@@ -163,3 +163,21 @@ class ReplayedTemplates(Struct, frozen=True):
     def is_exact(self) -> bool:
         """Whether the rules call for just what changed, and all of that is known."""
         return self.planned == self.changed and not self.unknown
+
+
+def beside_rules(
+    commit: str,
+    called: Mapping[str, set[str]],
+    changed: Collection[str],
+    unknown: Mapping[str, Advice],
+    judged: Collection[str],
+) -> ReplayedTemplates:
+    """What a commit really changed, beside what its paths call for (`called`): of `judged`, those
+    targets that anything is said of.
+    """
+    planned = set[str]().union(*called.values()).intersection(judged)
+    without_rule = {
+        name: tuple(sorted(path for path, targets in called.items() if name not in targets))
+        for name in sorted(set(changed) - planned)
+    }
+    return ReplayedTemplates(commit, frozenset(planned), frozenset(changed), unknown, without_rule)
