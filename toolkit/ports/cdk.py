@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Any, BinaryIO
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.advice import ShellCommand
 from toolkit.errors import FileProblem, ProgramFailed, Refused
@@ -28,7 +29,7 @@ from toolkit.ports import causes, cdk_environment, cdk_packages, process
 from toolkit.ports.cdk_assembly import CdkAsset
 from toolkit.ports.disk import exclusive, write
 from toolkit.ports.files import own_cache, read, within
-from toolkit.ports.program_runs import ProgramLog, run_program
+from toolkit.ports.program_runs import ProgramEnd, ProgramLog, run_program
 
 CLI = "npm install --save-dev aws-cdk@2.1148.1"
 SCHEME = "3"
@@ -334,9 +335,9 @@ def _run_build(app: CdkApp, settings: Mapping[str, Any], log: ProgramLog) -> Non
     words = _command_line(_words(settings, "build"), app.path)
     env = _environment(app)
     argv = [_find_program(words[0], app.path, env["PATH"]), *words[1:]]
-    code, output = run_program(argv, app.path, env, log)
-    if code:
-        raise _failed(app, "the `build` in cdk.json", output, code)
+    end = run_program(argv, app.path, env, log)
+    if end.code:
+        raise _failed(app, "the `build` in cdk.json", end)
 
 
 def _build(app: CdkApp, settings: Mapping[str, Any], note: str, log: ProgramLog) -> None:
@@ -373,13 +374,13 @@ def _run(
             "CDK_CONTEXT_JSON": json.dumps(_context(app.path, settings, app.context)),
         }
         argv = [_find_program(argv[0], app.path, env["PATH"]), *argv[1:]]
-    code, output = run_program(argv, app.path, env, log)
-    if code or not os.path.isfile(os.path.join(into, "manifest.json")):
+    end = run_program(argv, app.path, env, log)
+    if end.code or not os.path.isfile(os.path.join(into, "manifest.json")):
         shutil.rmtree(into, ignore_errors=True)
-        if not code:
-            output.append("it wrote no manifest.json")
+        if not end.code:
+            end = replace(end, lines=(*end.lines, "it wrote no manifest.json"))
         name = "cdk synth" if way is SynthOptions.CLI else "the CDK app"
-        raise _failed(app, name, output, code)
+        raise _failed(app, name, end)
 
 
 def _ready(assembly: str) -> str:
@@ -392,15 +393,15 @@ def _ready(assembly: str) -> str:
     return assembly
 
 
-def _failed(app: CdkApp, program: str, output: Sequence[str], code: int | None) -> ProgramFailed:
+def _failed(app: CdkApp, program: str, end: ProgramEnd) -> ProgramFailed:
     """The error for an app or a build that failed: its cause, and the command to try it by hand."""
-    problem = ProgramFailed(program=program, reason=causes.cause(output, code))
-    problem.output = tuple(output)
+    problem = ProgramFailed(program=program, reason=causes.cause(end.lines, end.code))
+    problem.output = end.output
     words = _contexts(app.context)
     if app.location.profile:
         words = [*words, "--profile", app.location.profile]
     by_hand = (f"try it in {app.folder}:", ShellCommand("npx cdk synth", tuple(words)))
-    problem.next = cdk_packages.advice(app.root, app.folder, output) or by_hand
+    problem.next = cdk_packages.advice(app.root, app.folder, end.lines) or by_hand
     return problem
 
 

@@ -194,8 +194,8 @@ def _install(installation: Installation, log: ProgramLog) -> None:
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     env = process.child_environment(**{**passed, "CI": "1", "NO_COLOR": "1"})
     env["UV_PROJECT_ENVIRONMENT"] = os.path.join(installation.folder, ".venv")
-    code, output = run_program([path, *rest], installation.folder, env, log)
-    if code:
-        problem = ProgramFailed(program=program, reason=causes.cause(output, code))
-        problem.output = tuple(output)
+    end = run_program([path, *rest], installation.folder, env, log)
+    if end.code:
+        problem = ProgramFailed(program=program, reason=causes.cause(end.lines, end.code))
+        problem.output = end.output
         raise problem

@@ -6,12 +6,33 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
 
+from msgspec import Struct
+
+from toolkit.formats.words import count
 from toolkit.ports import process
 
 MOST_LINES = 400
 """How many of the last lines of a failed program are searched for the cause."""
 LONGEST_LINE = 2000
 """The most bytes of a line that are kept: its last."""
+
+
+class ProgramEnd(Struct, frozen=True):
+    """How a program has ended: its exit code, and the last lines that it wrote; `earlier` is the
+    number of those before.
+    """
+
+    code: int | None
+    lines: tuple[str, ...]
+    earlier: int = 0
+
+    @property
+    def output(self) -> tuple[str, ...]:
+        """The lines for people: they say what is not among them."""
+        if not self.earlier:
+            return self.lines
+        are = "is" if self.earlier == 1 else "are"
+        return (f"[{count(self.earlier, 'earlier line')} {are} left out]", *self.lines)
 
 
 class ProgramLog(Protocol):
@@ -35,22 +56,24 @@ class SilentLog:
 
 def run_program(
     argv: list[str], folder: str, env: Mapping[str, str], log: ProgramLog
-) -> tuple[int | None, list[str]]:
-    """Run a program to its end: its exit code, and the last lines of its output. Raises what `log`
-    raises, after the program was stopped.
-    """
+) -> ProgramEnd:
+    """Run a program to its end. Raises what `log` raises, after the program was stopped."""
+    written = 0
     output: deque[str] = deque(maxlen=MOST_LINES)
     try:
         program = process.LineProgram(argv, folder, env)
     except OSError as error:
-        return 127, [error.strerror or str(error)]
+        return ProgramEnd(127, (error.strerror or str(error),))
     try:
         for line in program.lines():
             log.check()
             if line is not None and line.strip():
                 text = line[-LONGEST_LINE:].decode("utf-8", "replace").rstrip()
+                if len(line) > LONGEST_LINE:
+                    text = f"...{text}"
+                written += 1
                 output.append(text)
                 log.log(text)
     finally:
         program.stop()
-    return program.code, list(output)
+    return ProgramEnd(program.code, tuple(output), written - len(output))
