@@ -223,14 +223,51 @@ def test_a_line_that_cannot_be_read_is_counted(line: str) -> None:
     assert strace.unread == 1
 
 
-def test_a_child_that_ends_before_its_fork_is_told_has_ended() -> None:
+CHECKED = '2 stat("b.txt", 0x7) = -1 ENOENT (No such file or directory)'
+
+
+@pytest.mark.parametrize(
+    ("child", "is_told", "paths", "unread"),
+    [
+        ([], True, [], 0),
+        ([], False, [], 0),
+        ([CHECKED], True, ["/repo/sub/b.txt"], 0),
+        ([CHECKED], False, ["/repo/b.txt"], 1),
+        ([CHECKED, '2 chdir("/repo/x") = 0', CHECKED], True, ["/repo/b.txt", "/repo/x/b.txt"], 1),
+        (['2 chdir("x") = 0', CHECKED], True, ["/repo/b.txt"], 1),
+        ([CHECKED.replace("b.txt", "/etc/b")], True, ["/etc/b"], 0),
+        ([CHECKED.replace("b.txt", "/etc/b")], False, ["/etc/b"], 0),
+    ],
+)
+def test_a_child_that_ends_before_its_fork_is_told_has_looked_in_its_parents_folder(
+    child: list[str], is_told: bool, paths: list[str], unread: int
+) -> None:
+    """What it looked up in a folder that nothing tells is not read, and that is said."""
+    strace = Strace("/repo")
+    lines = [
+        '1 chdir("sub") = 0',
+        "1 vfork( <unfinished ...>",
+        *child,
+        "2 +++ exited with 0 +++",
+        *(["1 <... vfork resumed>) = 2"] if is_told else []),
+        "1 +++ exited with 0 +++",
+    ]
+    lookups = [lookup for line in lines for lookup in strace.lookups(line.encode())]
+    lookups += strace.rest()
+    assert not strace.processes
+    assert [lookup.path for lookup in lookups] == paths
+    assert strace.unread == unread
+
+
+def test_a_child_that_went_on_before_its_fork_is_told_is_not_in_its_parents_folder() -> None:
     strace = Strace("/repo")
     lines = [
         "1 vfork( <unfinished ...>",
-        "2 +++ exited with 0 +++",
+        '2 chdir("x") = 0',
+        '2 execve("./tool", 0x7) = 0',
         "1 <... vfork resumed>) = 2",
-        "1 +++ exited with 0 +++",
+        CHECKED,
+        '2 openat(AT_FDCWD</repo/x>, "a", O_RDONLY) = 3</repo/x/a>',
     ]
-    for line in lines:
-        list(strace.lookups(line.encode()))
-    assert not strace.processes
+    lookups = [lookup for line in lines for lookup in strace.lookups(line.encode())]
+    assert {lookup.path for lookup in lookups} >= {"/repo/x/b.txt", "/repo/x/a"}

@@ -25,5 +25,10 @@ def test_what_fits_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_cut_says_so(tmp_path: Path) -> None:
-    end = end_of(f"print('x' * {LONGEST_LINE + 1})", tmp_path)
-    assert end.output == ("..." + "x" * LONGEST_LINE,)
+    end = end_of(f"print('abc def ' + 'x' * {LONGEST_LINE - 2})", tmp_path)
+    assert end.output == ("..." + "x" * (LONGEST_LINE - 2),)
+
+
+def test_the_end_of_a_cut_word_may_be_that_of_a_secret_and_is_left_out(tmp_path: Path) -> None:
+    end = end_of(f"print('password=hunter2-and-more' + 'x' * {LONGEST_LINE - 9})", tmp_path)
+    assert end.output == ("...",)

@@ -27,6 +27,8 @@ _SECRETS = re.compile(
     r"|(?:\b[A-Za-z][\w+.-]{0,30})?://[^\s/@:\"']*:[^\s/\"']+@|(?:\b[A-Za-z][\w+.-]{0,30})?://[^\s/@:\"']{20,}@"
     r"|https?://hooks\.[^\s\"']+"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    # The end of a key whose beginning was cut.
+    r"|(?m:^)(?:[A-Za-z0-9+/=]{1,100}\r?\n){1,120}+-----END [A-Z ]*PRIVATE KEY-----"
 )
 _NAMED_LIKE_ONE = re.compile("(?i)key|token|secret|pass|credential")
 _NO_SECRETS = frozenset(("AWS_ACCESS_KEY_ID", "AWS_SHARED_CREDENTIALS_FILE"))

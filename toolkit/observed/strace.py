@@ -38,13 +38,15 @@ _DELETED: Final = " (deleted)"
 
 class _Process:
     """What is known of a process: the folder that it works in, shared by its threads, and the
-    relative names that wait until that folder is known.
+    relative names that wait until that folder is known. `is_elsewhere`: it has gone on from a
+    folder that is not known.
     """
 
-    __slots__ = ("folder", "unfinished", "waiting")
+    __slots__ = ("folder", "is_elsewhere", "unfinished", "waiting")
 
     def __init__(self, folder: "_Folder") -> None:
         self.folder = folder
+        self.is_elsewhere = False
         self.unfinished: tuple[bytes, int] | None = None
         self.waiting: list[tuple[LookupKind, str, int, int]] = []
 
@@ -61,9 +63,10 @@ class _Folder:
 class Strace:
     """Takes the lines of one run in their order, and gives the lookups of each.
 
-    `folder` is where the first process was started. `unread` counts the lines that this reader
-    does not know: where there are some, lookups are missing. `rings` counts those of io_uring, by
-    which files are opened without a call. `processes` are those that have not ended yet.
+    `folder` is where the first process was started. `unread` counts what this reader does not know,
+    lines and the folders of relative names: where there is some, lookups are missing. `rings`
+    counts those of io_uring, by which files are opened without a call. `processes` are those that
+    have not ended yet.
     """
 
     def __init__(self, folder: str) -> None:
@@ -90,8 +93,9 @@ class Strace:
         self.unread = self.rings = 0
         self.processes: dict[int, _Process] = {}
         self._forked: set[int] = set()
-        # A child may end before the line that tells of its fork: it is not to be begun again then.
-        self._ended: set[int] = set()
+        # A child may end before the line that tells of its fork, and with it of its folder: what it
+        # has looked up waits for that line, which is not to begin it again.
+        self._ended: dict[int, _Process] = {}
 
     def lookups(self, line: bytes) -> Iterator[Lookup]:
         """The lookups that a line completes. Call it for each, and `rest` at the end."""
@@ -109,8 +113,7 @@ class Strace:
         began = self._line
         if event is not None:
             if event == b"+++":
-                yield from self._settle(process, process.folder.path or self._start)
-                self._end(pid)
+                yield from self._end(pid)
             return
         if resumed is not None:
             if process.unfinished is None:
@@ -127,16 +130,18 @@ class Strace:
         if process.waiting and process.folder.path:
             yield from self._settle(process, process.folder.path)
 
-    def _end(self, pid: int) -> None:
-        del self.processes[pid]
-        if pid not in self._forked:
-            self._ended.add(pid)
-        self._forked.discard(pid)
+    def _end(self, pid: int) -> Iterator[Lookup]:
+        process = self.processes.pop(pid)
+        if pid in self._forked:
+            self._forked.remove(pid)
+            yield from self._settle_somewhere(process)
+        else:
+            self._ended[pid] = process
 
     def rest(self) -> Iterator[Lookup]:
         """The lookups that were still waiting for the folder of their process."""
-        for process in self.processes.values():
-            yield from self._settle(process, process.folder.path or self._start)
+        for process in (*self._ended.values(), *self.processes.values()):
+            yield from self._settle_somewhere(process)
 
     def _open_at(self, process: _Process, text: bytes, began: int) -> Iterator[Lookup]:
         yield from self._opened(process, text, began, self._at(process, text))
@@ -236,8 +241,11 @@ class Strace:
         elif name is not None:
             folder = self._absolute(process, name[0])
         if folder.startswith("/"):
-            yield from self._settle(process, process.folder.path or self._start)
+            yield from self._settle_somewhere(process)
             process.folder.path = folder
+        elif folder:
+            yield from self._settle_somewhere(process)
+            process.is_elsewhere = True
 
     def _begin_ring(self, process: _Process, text: bytes, began: int) -> Iterator[Lookup]:
         result = _RESULT.search(text)
@@ -250,8 +258,9 @@ class Strace:
         if result is None or not result[1].isdigit():
             return
         pid = int(result[1])
-        if pid in self._ended:
-            self._ended.remove(pid)
+        ended = self._ended.pop(pid, None)
+        if ended is not None:
+            yield from self._settle_child(ended, process.folder.path)
             return
         self._forked.add(pid)
         child = self.processes.get(pid)
@@ -261,8 +270,24 @@ class Strace:
         if child is None:
             self.processes[pid] = _Process(folder)
         elif not child.folder.path and folder.path:
-            child.folder = folder
-            yield from self._settle(child, folder.path)
+            yield from self._settle_child(child, folder.path)
+            if not child.is_elsewhere:
+                child.folder = folder
+
+    def _settle_child(self, child: _Process, folder: str) -> Iterator[Lookup]:
+        """The lookups of a process that was started in this folder, which may be unknown."""
+        if child.folder.path or child.is_elsewhere or not folder:
+            yield from self._settle_somewhere(child)
+        else:
+            yield from self._settle(child, folder)
+
+    def _settle_somewhere(self, process: _Process) -> Iterator[Lookup]:
+        """The lookups of a process whose folder nothing will tell any more, if it is not known:
+        where they really went is not read then.
+        """
+        if process.waiting and not process.folder.path:
+            self.unread += 1
+        yield from self._settle(process, process.folder.path or self._start)
 
     def _settle(self, process: _Process, folder: str) -> Iterator[Lookup]:
         """The lookups that waited for the folder of a process."""

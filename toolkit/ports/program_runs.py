@@ -2,6 +2,7 @@
 build, an installer.
 """
 
+import re
 from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
@@ -14,7 +15,10 @@ from toolkit.ports import process
 MOST_LINES = 400
 """How many of the last lines of a failed program are searched for the cause."""
 LONGEST_LINE = 2000
-"""The most bytes of a line that are kept: its last."""
+"""The most bytes of a line that are kept: its last, from the next word on, since the end of a word
+may be that of a secret which nothing would recognize.
+"""
+_SEPARATOR = re.compile("[\\s\"',;&]")
 
 
 class ProgramEnd(Struct, frozen=True):
@@ -70,7 +74,7 @@ def run_program(
             if line is not None and line.strip():
                 text = line[-LONGEST_LINE:].decode("utf-8", "replace").rstrip()
                 if len(line) > LONGEST_LINE:
-                    text = f"...{text}"
+                    text = "..." + "".join(_SEPARATOR.split(text, maxsplit=1)[1:])
                 written += 1
                 output.append(text)
                 log.log(text)
